@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# The benchmark against peers; see bench/bench.py for what can be chosen.
+set -eu
+cd "$(dirname "$0")/.."
+scripts/deps.sh build test
+make -s build
+exec /usr/bin/python3 bench/bench.py

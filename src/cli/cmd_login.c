@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
+#include "cli/cmds.h"
+
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+struct login_args {
+	const char *username, *password;
+	bool password_stdin;
+};
+
+#define OPT(field) offsetof(struct login_args, field)
+#define PASSWORD_MAX 4096
+
+static const struct option options[] = {
+	{"username", 'u', OPTION_TEXT, "NAME", OPT(username), "user name"},
+	{"password", 'p', OPTION_TEXT, "TEXT", OPT(password),
+		"password (others on this machine may see it: prefer stdin)"},
+	{"password-stdin", 0, OPTION_FLAG, NULL, OPT(password_stdin),
+		"read the password from standard input"},
+};
+
+static struct err *read_line(char *out, size_t size)
+{
+	if (!fgets(out, (int)size, stdin))
+		return err_new(ERR_USAGE, "standard input ended before the credentials");
+	out[strcspn(out, "\r\n")] = '\0';
+	return NULL;
+}
+
+static struct err *ask(struct cli *c, const char *prompt, bool hidden, char *out, size_t size)
+{
+	struct termios old, quiet;
+	bool echo_off = hidden && tcgetattr(STDIN_FILENO, &old) == 0;
+
+	fprintf(c->err, "%s: ", prompt);
+	fflush(c->err);
+	if (echo_off) {
+		quiet = old;
+		quiet.c_lflag &= ~(tcflag_t)ECHO;
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+	}
+	struct err *e = read_line(out, size);
+	if (echo_off) {
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
+		fputc('\n', c->err);
+	}
+	return e;
+}
+
+static struct err *run_login(struct cli *c, void *args, const struct strvec *operands)
+{
+	struct login_args *la = args;
+	AUTO(engine_closep) struct engine *eng = NULL;
+	struct remote *remote = NULL;
+	const struct transfer_io io = {.cancel = c->cancel};
+	char user[PASSWORD_MAX], password[PASSWORD_MAX];
+
+	if (la->password_stdin) {
+		if (!la->username)
+			return err_new(ERR_USAGE, "--password-stdin needs --username");
+		TRY(read_line(password, sizeof(password)));
+		la->password = password;
+	}
+	if (!la->username) {
+		TRY(ask(c, "user name", false, user, sizeof(user)));
+		la->username = user;
+	}
+	if (!la->password) {
+		TRY(ask(c, "password", true, password, sizeof(password)));
+		la->password = password;
+	}
+	TRY(engine_open(&c->engine, &eng));
+	TRY(engine_remote(eng, &remote));
+	TRY(remote_login(remote, operands->ptr[0], la->username, la->password, &io));
+	fprintf(c->out, "logged in to %s\n", operands->ptr[0]);
+	return NULL;
+}
+
+static struct err *run_logout(struct cli *c, void *args, const struct strvec *operands)
+{
+	AUTO(engine_closep) struct engine *eng = NULL;
+	struct remote *remote = NULL;
+	bool was_there = false;
+
+	(void)args;
+	TRY(engine_open(&c->engine, &eng));
+	TRY(engine_remote(eng, &remote));
+	TRY(remote_logout(remote, operands->ptr[0], &was_there));
+	fprintf(c->out, "%s %s\n", was_there ? "logged out of" : "there were no credentials for",
+		operands->ptr[0]);
+	return NULL;
+}
+
+const struct command cmd_login = {
+	.name = "login",
+	.summary = "check credentials for a registry and keep them",
+	.operands = "REGISTRY",
+	.min = 1,
+	.max = 1,
+	.options = options,
+	.option_count = ARRAY_LEN(options),
+	.args_size = sizeof(struct login_args),
+	.run = run_login,
+};
+
+const struct command cmd_logout = {
+	.name = "logout",
+	.summary = "forget the credentials for a registry",
+	.operands = "REGISTRY",
+	.min = 1,
+	.max = 1,
+	.run = run_logout,
+};

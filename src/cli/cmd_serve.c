@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cmds.h"
+#include "server/server.h"
+
+#include <string.h>
+
+struct serve_args {
+	const char *listen, *cert, *key;
+};
+
+#define OPT(field) offsetof(struct serve_args, field)
+
+static const struct option options[] = {
+	{"listen", 'l', OPTION_TEXT, "ADDRESS", OPT(listen),
+		"where (default: 127.0.0.1:5000; port 0: any free one)"},
+	{"tls-cert", 0, OPTION_TEXT, "FILE", OPT(cert), "certificate chain (PEM); with --tls-key"},
+	{"tls-key", 0, OPTION_TEXT, "FILE", OPT(key), "its private key (PEM)"},
+};
+
+struct listening {
+	struct cli *c;
+	const struct serve_args *args;
+};
+
+static void on_ready(void *ctx, uint16_t port)
+{
+	const struct listening *l = ctx;
+	const char *colon = strrchr(l->args->listen, ':');
+
+	fprintf(l->c->out, "listening on %s://%.*s:%u\n", l->args->cert ? "https" : "http",
+		(int)(colon - l->args->listen), l->args->listen, port);
+	fflush(l->c->out);
+}
+
+static struct err *run(struct cli *c, void *args, const struct strvec *operands)
+{
+	struct serve_args *sa = args;
+	AUTO(engine_closep) struct engine *eng = NULL;
+	struct listening l = {c, sa};
+
+	(void)operands;
+	if (!sa->listen)
+		sa->listen = "127.0.0.1:5000";
+	if (!strrchr(sa->listen, ':'))
+		return err_new(ERR_USAGE, "--listen takes HOST:PORT, not \"%s\"", sa->listen);
+	if (!sa->cert != !sa->key)
+		return err_new(ERR_USAGE, "--tls-cert and --tls-key go together");
+	TRY(engine_open(&c->engine, &eng));
+	const struct server_options opt = {
+		.listen = sa->listen,
+		.tls_cert = sa->cert,
+		.tls_key = sa->key,
+		.ready = on_ready,
+		.ready_ctx = &l,
+		.cancel = c->cancel,
+	};
+	return server_run(eng, &opt);
+}
+
+const struct command cmd_serve = {
+	.name = "serve",
+	.summary = "serve the store as a container registry",
+	.operands = "",
+	.details = "Prints \"listening on URL\" once it does. Ends on SIGTERM or SIGINT, after the running "
+		   "requests.",
+	.options = options,
+	.option_count = ARRAY_LEN(options),
+	.args_size = sizeof(struct serve_args),
+	.run = run,
+};

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every command, one descriptor a file; listed once in cmds.c. */
+#pragma once
+
+#include "cli/command.h"
+
+extern const struct command cmd_build;
+extern const struct command cmd_version;
+extern const struct command cmd_release;
+extern const struct command cmd_list;
+extern const struct command cmd_serve;
+extern const struct command cmd_image_ls, cmd_image_import, cmd_image_inspect, cmd_image_copy, cmd_image_rm;
+extern const struct command cmd_login, cmd_logout;
+extern const struct command cmd_store_du, cmd_store_gc, cmd_store_verify;
+extern const struct command cmd_doctor;
+extern const struct command cmd_completion;

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engine/engine_internal.h"
+#include "sys/file.h"
+
+void build_result_fini(struct build_result *r)
+{
+	strvec_fini(&r->layers);
+	json_unrefp(&r->pins);
+	mem_freep(&r->dockerfile_text);
+}
+
+struct solve_options build_solve_options(const struct build *b)
+{
+	const struct build_request *rq = b->rq;
+
+	return (struct solve_options){
+		.jobs = rq->jobs ? rq->jobs : b->engine->settings->jobs,
+		.no_cache = rq->no_cache,
+		.isolated = rq->isolated,
+		.events = rq->events,
+		.cancel = rq->cancel,
+		.locked = b->pins,
+	};
+}
+
+/* Programs say little when a disk is full, and some nothing at all. */
+#define DISK_FULL (UINT64_C(1) << 20)
+
+static struct err *explain_full_disk(struct build *b, struct err *e)
+{
+	uint64_t free_bytes = UINT64_MAX;
+
+	if (err_kind(e) != ERR_EXITED)
+		return e;
+	err_ignore(fd_free_space(store_dirfd(b->engine->store), &free_bytes), "only a hint depends on it");
+	if (free_bytes >= DISK_FULL)
+		return e;
+	return err_hint(e,
+		"there is no space left on the disk of the store, %s: free some, or run \"cooper store gc\"",
+		b->engine->home);
+}
+
+static struct err *solve_build(struct build *b)
+{
+	struct solve_options so = build_solve_options(b);
+	char salt[32];
+	struct packer *packer = NULL;
+
+	snprintf(salt, sizeof(salt), "epoch=%lld", (long long)(b->epoch / CLOCK_SECOND));
+	so.salt = b->epoch == FIXED_EPOCH ? NULL : salt;
+	if (!b->rq->no_image) {
+		packer = packer_new(b);
+		so.on_result = packer_on_result;
+		so.on_result_ctx = packer;
+	}
+	struct err *e = solve(b->engine->store, b->ex, &b->file.root, b->file.root ? 1 : 0, &so, &b->solved);
+	if (e) {
+		packer_abandon(packer);
+		return explain_full_disk(b, e);
+	}
+	return packer ? packer_finish(packer) : NULL;
+}
+
+/* [{source, pin, digest}] of all pinned sources, in the graph's order: can be replayed with --locked. */
+static void collect_pins(const struct build *b, struct build_result *out)
+{
+	const struct solved_node *n;
+
+	out->pins = json_array();
+	for (size_t i = 0; (n = solve_result_at(b->solved, i)); i++) {
+		enum op_kind kind = node_op(n->node)->kind;
+		char text[DIGEST_TEXT_MAX];
+		out->steps += !op_is_source(kind);
+		out->cached += !op_is_source(kind) && n->cached;
+		if (!n->pin.text || kind == OP_LOCAL)
+			continue;
+		json_t *o = json_object();
+		json_set_text(o, "source", digest_text(node_digest(n->node), text));
+		json_set_text(o, "pin", n->pin.text);
+		json_set_text(o, "digest", digest_text(&n->pin.digest, text));
+		json_array_append_new(out->pins, o);
+	}
+}
+
+static struct err *run_build(struct build *b, struct build_result *out)
+{
+	TRY(build_prepare(b));
+	out->dockerfile_text = mem_strndup(buf_cstr(&b->dockerfile), b->dockerfile.len);
+	TRY(build_lower(b));
+	TRY(solve_build(b));
+	collect_pins(b, out);
+	return b->rq->no_image ? NULL : build_assemble(b, out);
+}
+
+struct err *engine_build(struct engine *e, const struct build_request *rq, struct build_result *out)
+{
+	struct build b = {.engine = e, .rq = rq};
+	struct err *failure = run_build(&b, out);
+
+	build_fini(&b);
+	return failure;
+}

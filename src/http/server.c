@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/server.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/listen.h"
+#include "http/server_internal.h"
+#include "sys/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * Memory of one connection: half of it is where uploads arrive. It is cleared between requests, so more of it
+ * makes small requests slower.
+ */
+#define CONNECTION_MEMORY ((size_t)256 << 10)
+#define HEADERS_MAX ((size_t)64 << 10)
+#define URI_MAX ((size_t)16 << 10)
+/* Of a body nobody wants any more, read so that the connection can carry the answer and go on. */
+#define SKIP_MAX ((uint64_t)64 << 20)
+#define LINGER_NS (2 * CLOCK_SECOND)
+#define TLS_FILE_MAX ((size_t)1 << 20)
+
+/* ---- one request ---- */
+
+static struct err *check_framing(struct http_exchange *x)
+{
+	const struct mhd_lib *mhd = x->server->mhd;
+	const union MHD_ConnectionInfo *info =
+		mhd->MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	if (info && info->header_size > HEADERS_MAX)
+		return err_new(ERR_INVALID, "the headers are larger than %zu bytes", HEADERS_MAX);
+	const char *coding = http_header(x, "Transfer-Encoding"), *length = http_header(x, "Content-Length");
+	x->content_length = -1;
+	if (coding) {
+		if (strcasecmp(coding, "chunked") != 0)
+			return err_new(ERR_UNSUPPORTED, "transfer encoding '%s' is not offered", coding);
+		/* Two lengths are how requests are smuggled past a proxy (RFC 9112, 6.1). */
+		if (length)
+			return err_new(ERR_INVALID, "both Content-Length and Transfer-Encoding were given");
+		x->chunked = true;
+	} else if (length && !str_to_i64(str_c(length), &x->content_length)) {
+		return err_new(ERR_INVALID, "Content-Length '%s' is not a number", length);
+	}
+	return NULL;
+}
+
+static bool has_body(const struct http_exchange *x)
+{
+	return x->chunked || x->content_length > 0;
+}
+
+static enum MHD_Result send_answer(struct http_exchange *x)
+{
+	if (!x->answered)
+		exchange_fail(x, err_new(ERR_BUG, "%s %s was not answered", x->method, x->path));
+	exchange_release(x);
+	if (x->failed || x->queued)
+		return x->failed ? MHD_NO : MHD_YES;
+	x->queued = true;
+	return x->server->mhd->MHD_queue_response(x->connection, (unsigned)x->status, x->response);
+}
+
+static enum MHD_Result begin(struct http_exchange *x, struct MHD_Connection *connection, const char *method)
+{
+	struct http_server *s = x->server;
+	x->connection = connection;
+	x->method = method;
+	x->begun = true;
+	pthread_mutex_lock(&s->lock);
+	s->active++;
+	pthread_mutex_unlock(&s->lock);
+	x->entered = true;
+
+	struct err *e = x->bad_uri ? err_new(ERR_INVALID, "%s", x->bad_uri) : check_framing(x);
+	if (!e) {
+		x->handled = true;
+		e = s->handler.begin(s->handler.ctx, x, &x->state);
+	}
+	if (e)
+		exchange_fail(x, e);
+	if (x->failed)
+		return MHD_NO;
+	if (!x->answered || !has_body(x))
+		return MHD_YES;
+	/*
+	 * Refused with a body to come. An answer sent now ends the connection, which is right when the peer
+	 * waits for it or the body is large; a small body already on its way is read first.
+	 */
+	const char *expect = http_header(x, "Expect");
+	if (expect && strcasecmp(expect, "100-continue") == 0)
+		return send_answer(x);
+	if (x->content_length > (int64_t)SKIP_MAX) {
+		x->cut = true;
+		return send_answer(x);
+	}
+	exchange_release(x);
+	return MHD_YES;
+}
+
+static enum MHD_Result body(struct http_exchange *x, const char *p, size_t *len)
+{
+	struct http_server *s = x->server;
+	size_t n = *len;
+	*len = 0;
+	if (x->answered || !s->handler.body) {
+		x->skipped += n;
+		return x->skipped > SKIP_MAX ? MHD_NO : MHD_YES;
+	}
+	struct err *e = s->handler.body(s->handler.ctx, x, x->state, p, n);
+	if (e)
+		exchange_fail(x, e);
+	if (x->answered)
+		exchange_release(x);
+	return x->failed ? MHD_NO : MHD_YES;
+}
+
+static enum MHD_Result end(struct http_exchange *x)
+{
+	struct http_server *s = x->server;
+	if (!x->answered) {
+		struct err *e = s->handler.end(s->handler.ctx, x, x->state);
+		if (e)
+			exchange_fail(x, e);
+	}
+	return send_answer(x);
+}
+
+static enum MHD_Result on_access(void *ctx, struct MHD_Connection *connection, const char *url,
+	const char *method, const char *version, const char *data, size_t *len, void **con_cls)
+{
+	(void)ctx;
+	(void)url;
+	(void)version;
+	struct http_exchange *x = *con_cls;
+	if (!x)
+		return MHD_NO;
+	if (!x->begun)
+		return begin(x, connection, method);
+	if (*len)
+		return body(x, data, len);
+	return end(x);
+}
+
+/* Called with the request line: gives the exchange, with the target as it was sent. */
+static void *on_uri(void *ctx, const char *uri, struct MHD_Connection *connection)
+{
+	struct http_exchange *x = mem_new(struct http_exchange);
+	x->server = ctx;
+	x->connection = connection;
+	x->content_length = -1;
+	x->uri = mem_strndup(uri, strnlen(uri, URI_MAX + 1));
+	if (strlen(x->uri) > URI_MAX)
+		x->bad_uri = "the request target is too long";
+	else
+		exchange_parse_uri(x);
+	return x;
+}
+
+/*
+ * Closing a socket with unread bytes resets the connection, and the peer may lose the answer it was sent. So
+ * what still comes is read for a moment.
+ */
+static void linger(struct http_exchange *x)
+{
+	const union MHD_ConnectionInfo *info =
+		x->server->mhd->MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	if (!info)
+		return;
+	int fd = info->connect_fd;
+	(void)shutdown(fd, SHUT_WR);
+	AUTO_FREE char *waste = mem_alloc(64u << 10);
+	uint64_t total = 0;
+	for (int64_t stop = clock_monotonic() + LINGER_NS; total < SKIP_MAX && clock_monotonic() < stop;) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		if (poll(&p, 1, 500) <= 0)
+			break;
+		ssize_t n = recv(fd, waste, 64u << 10, MSG_DONTWAIT);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			break;
+		total += n > 0 ? (uint64_t)n : 0;
+	}
+}
+
+static void on_completed(
+	void *ctx, struct MHD_Connection *connection, void **con_cls, enum MHD_RequestTerminationCode why)
+{
+	(void)connection;
+	struct http_server *s = ctx;
+	struct http_exchange *x = *con_cls;
+	*con_cls = NULL;
+	if (!x)
+		return;
+	if (x->cut && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		linger(x);
+	bool entered = x->entered;
+	exchange_free(x);
+	if (!entered)
+		return;
+	pthread_mutex_lock(&s->lock);
+	if (--s->active == 0)
+		pthread_cond_broadcast(&s->idle);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Paths and queries are decoded here, where malformed escapes are refused. */
+static size_t keep_escapes(void *ctx, struct MHD_Connection *connection, char *s)
+{
+	(void)ctx;
+	(void)connection;
+	return strlen(s);
+}
+
+static void PRINTF(2, 0) on_log(void *ctx, const char *fmt, va_list ap)
+{
+	(void)ctx;
+	AUTO_FREE char *text = mem_vprintf(fmt, ap);
+	struct str line = str_trim(str_c(text));
+	log_debug("http: " STR_FMT, STR_ARG(line));
+}
+
+/* ---- starting and stopping ---- */
+
+static struct err *load_tls(struct http_server *s, const struct http_server_options *opt)
+{
+	if (!opt->tls_cert != !opt->tls_key)
+		return err_new(ERR_INVALID, "TLS needs both a certificate and a key");
+	if (!opt->tls_cert)
+		return NULL;
+	if (s->mhd->MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+		return err_new(ERR_UNSUPPORTED, "this libmicrohttpd was built without TLS");
+	struct err *e = file_read(AT_FDCWD, opt->tls_cert, TLS_FILE_MAX, &s->cert);
+	if (e)
+		return err_wrap(e, "reading the TLS certificate");
+	e = file_read(AT_FDCWD, opt->tls_key, TLS_FILE_MAX, &s->key);
+	return e ? err_wrap(e, "reading the TLS key") : NULL;
+}
+
+static struct err *start_daemon(struct http_server *s, const struct http_server_options *opt, int fd)
+{
+	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
+			 MHD_USE_ITC | MHD_USE_ERROR_LOG;
+	unsigned connections = opt->max_connections ? opt->max_connections : 512;
+	unsigned idle = opt->idle_timeout_s ? opt->idle_timeout_s : 120;
+	struct MHD_OptionItem more[4] = {{MHD_OPTION_END, 0, NULL}};
+	if (s->cert.len) {
+		flags |= MHD_USE_TLS;
+		more[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, s->cert.ptr};
+		more[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, s->key.ptr};
+		more[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+	}
+	s->daemon = s->mhd->MHD_start_daemon(flags, 0, NULL, NULL, on_access, s,               //
+		MHD_OPTION_LISTEN_SOCKET, fd,                                                  //
+		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,                                      //
+		MHD_OPTION_URI_LOG_CALLBACK, on_uri, s,                                        //
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,                                  //
+		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,                              //
+		MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT, idle, //
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_ARRAY, more, //
+		MHD_OPTION_END);
+	if (s->daemon)
+		return NULL;
+	struct err *e = err_new(ERR_IO, "starting to serve on %s", opt->listen);
+	return s->cert.len ? err_hint(e, "check that %s and %s are a PEM certificate and its key",
+				     opt->tls_cert, opt->tls_key)
+			   : e;
+}
+
+static void server_free(struct http_server *s)
+{
+	buf_fini(&s->cert);
+	if (s->key.ptr)
+		explicit_bzero(s->key.ptr, s->key.cap);
+	buf_fini(&s->key);
+	pthread_cond_destroy(&s->idle);
+	pthread_mutex_destroy(&s->lock);
+	mem_freep(&s);
+}
+
+struct err *http_server_start(
+	const struct http_server_options *opt, const struct http_handler *handler, struct http_server **out)
+{
+	const struct mhd_lib *mhd;
+	TRY(mhd_lib_get(&mhd));
+	struct http_server *s = mem_new(struct http_server);
+	s->mhd = mhd;
+	s->handler = *handler;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->idle, &attr);
+	pthread_condattr_destroy(&attr);
+
+	int fd = -1;
+	struct err *e = load_tls(s, opt);
+	if (!e)
+		e = listen_open(opt->listen, &fd, &s->port);
+	if (!e)
+		e = start_daemon(s, opt, fd);
+	if (e) {
+		fd_closep(&fd);
+		server_free(s);
+		return e;
+	}
+	*out = s;
+	return NULL;
+}
+
+uint16_t http_server_port(const struct http_server *s)
+{
+	return s->port;
+}
+
+void http_server_stop(struct http_server *s, int64_t grace)
+{
+	if (!s)
+		return;
+	atomic_store(&s->stopping, true);
+	int fd = s->mhd->MHD_quiesce_daemon(s->daemon);
+	if (fd >= 0)
+		close(fd);
+	int64_t until = clock_monotonic() + grace;
+	struct timespec when = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND};
+	pthread_mutex_lock(&s->lock);
+	while (s->active && grace > 0 && clock_monotonic() < until)
+		pthread_cond_timedwait(&s->idle, &s->lock, &when);
+	pthread_mutex_unlock(&s->lock);
+	s->mhd->MHD_stop_daemon(s->daemon);
+	server_free(s);
+}

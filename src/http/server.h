@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A thin streaming HTTP server over libmicrohttpd (opened when first used).
+ *
+ * A handler object is made when the headers are in, is fed the body piece by piece, then answers. Each
+ * connection has its own thread, so handlers may block. Request bodies may come with Content-Length or
+ * chunked (RFC 9112, 7.1).
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct http_server;
+struct http_exchange; /* one request and its answer; belongs to its connection's thread */
+
+/* ---- the request; strings are borrowed for the exchange ---- */
+const char *http_method(const struct http_exchange *x);
+const char *http_path(const struct http_exchange *x);                    /* decoded, without query */
+const char *http_query(const struct http_exchange *x, const char *name); /* decoded; NULL if absent */
+/* Each value of a repeated query parameter: i = 0.. until NULL. */
+const char *http_query_at(const struct http_exchange *x, const char *name, unsigned i);
+const char *http_header(
+	const struct http_exchange *x, const char *name); /* NULL if absent; repeated ones joined with ", " */
+int64_t http_content_length(const struct http_exchange *x); /* -1: chunked or none given */
+const char *http_peer(const struct http_exchange *x);       /* address text */
+/* The server is being stopped: a streamed answer should end soon (http_server_stop waits for a blocked next,
+ * whatever the grace). */
+bool http_stopping(const struct http_exchange *x);
+
+/* ---- the answer: exactly one of the http_answer_* calls, last ---- */
+void http_set_header(struct http_exchange *x, const char *name, const char *value);
+void http_answer(
+	struct http_exchange *x, int status, struct str body); /* body is copied; Content-Length set */
+/* Bytes [offset, offset+length) of fd with sendfile; takes fd. A HEAD request gets the headers only. */
+void http_answer_file(struct http_exchange *x, int status, int fd, uint64_t offset, uint64_t length);
+/* Headers of an answer to HEAD: Content-Length as given, no body. */
+void http_answer_head(struct http_exchange *x, int status, uint64_t content_length);
+/* A streamed answer: next is called on the connection's thread until it gives 0 bytes; it may block
+ * (server-sent events). */
+void http_answer_stream(struct http_exchange *x, int status,
+	struct err *(*next)(void *ctx, void *p, size_t *len), void (*done)(void *ctx), void *ctx);
+
+struct http_handler {
+	/*
+	 * Headers are in. May answer at once (the body is then refused or skipped), or set *state for the
+	 * calls below. An error is answered by on_error.
+	 */
+	struct err *(*begin)(void *ctx, struct http_exchange *x, void **state);
+	struct err *(*body)(void *ctx, struct http_exchange *x, void *state, const void *p,
+		size_t len); /* NULL: bodies are skipped */
+	struct err *(*end)(
+		void *ctx, struct http_exchange *x, void *state); /* must answer unless begin did */
+	/* Always after begin, also when the peer went away; state may be NULL. Called before the peer can see
+	 * the answer (streamed answers have done). */
+	void (*free_state)(void *ctx, void *state);
+	/* Answer with an error (consumed). NULL: {"errors":[{code,message}]} with err_http_status. */
+	void (*on_error)(void *ctx, struct http_exchange *x, struct err *e);
+	void *ctx;
+};
+
+struct http_server_options {
+	const char *listen;   /* "127.0.0.1:5000", "[::1]:5000", "0.0.0.0:0" (0: any free port) */
+	const char *tls_cert; /* PEM files; NULL: plain */
+	const char *tls_key;
+	unsigned max_connections; /* 0: 512 */
+	unsigned idle_timeout_s;  /* 0: 120 */
+};
+/* Starts serving on threads of its own. Caller closes *out. ERR_EXISTS when the address is in use. */
+MUST_USE struct err *http_server_start(
+	const struct http_server_options *opt, const struct http_handler *handler, struct http_server **out);
+uint16_t http_server_port(const struct http_server *s);
+/* Stops accepting, lets running exchanges finish for up to grace ns, then cuts them. */
+void http_server_stop(struct http_server *s, int64_t grace);

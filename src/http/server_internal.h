@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by the files of the server. */
+#pragma once
+
+#include "base/vec.h"
+#include "http/mhd_lib.h"
+#include "http/server.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct http_server {
+	const struct mhd_lib *mhd;
+	struct MHD_Daemon *daemon;
+	struct http_handler handler;
+	struct buf cert, key;
+	uint16_t port;
+	atomic_bool stopping;
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	unsigned active; /* exchanges begun and not completed; under lock */
+};
+
+struct http_exchange {
+	struct http_server *server;
+	struct MHD_Connection *connection;
+	const char *method;
+	char *uri;           /* as sent */
+	char *path;          /* decoded */
+	struct strvec query; /* name, value, name, value...; decoded */
+	bool query_parsed;
+	struct strvec joined; /* header name, value: for the borrowed results of http_header */
+	char *peer;
+	int64_t content_length; /* -1: not given */
+	bool chunked;
+	void *state;
+
+	struct strvec set_headers; /* name, value */
+	struct MHD_Response *response;
+	int status;
+	const char *bad_uri; /* why, or NULL */
+	bool begun;          /* begin was called, or the request refused in its stead */
+	bool handled;        /* begin was called and free_state was not */
+	bool entered;        /* counted in active */
+	bool answered;       /* response is set */
+	bool queued;
+	bool cut;    /* the rest of the body is left unread: read it off the socket before it is closed */
+	bool failed; /* no answer can be made: the connection is dropped */
+	uint64_t skipped; /* bytes of body after the answer was known */
+};
+
+/* The path and, by need, the query. Sets bad_uri. */
+void exchange_parse_uri(struct http_exchange *x);
+/* Answer with e (consumed) by the handler's on_error. */
+void exchange_fail(struct http_exchange *x, struct err *e);
+/* Let the handler free its state: once the answer is known, before the peer can see it. */
+void exchange_release(struct http_exchange *x);
+void exchange_free(struct http_exchange *x);

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/client_internal.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define BODY_MAX ((size_t)4 << 20)
+#define HEADERS_MAX ((size_t)256 << 10)
+#define RECEIVE_BUFFER (512L << 10)
+#define SEND_BUFFER (1024L << 10)
+#define POLL_MS 1000
+
+struct transfer {
+	struct http_client *client;
+	const struct http_request *rq;
+	const struct hop *hop;
+	struct http_response *r;
+	struct slot *slot;
+	struct curl_slist *headers;
+	size_t header_bytes;
+	size_t sent; /* of a fixed body */
+	int64_t last_active;
+	bool body_full;      /* of an answer that is not wanted whole */
+	struct err *failure; /* of a callback */
+	char reason[CURL_ERROR_SIZE];
+};
+
+static bool is_success(int status)
+{
+	return status >= 200 && status < 300;
+}
+
+/* ---- callbacks ---- */
+
+static bool parse_status(struct str line, int *status)
+{
+	ptrdiff_t blank = str_index(line, ' ');
+	uint64_t number;
+	if (blank < 0 || line.len < (size_t)blank + 4)
+		return false;
+	if (!str_to_u64(str_n(line.ptr + blank + 1, 3), &number) || number < 100)
+		return false;
+	*status = (int)number;
+	return true;
+}
+
+static size_t on_header(char *p, size_t size, size_t count, void *ctx)
+{
+	struct transfer *t = ctx;
+	size_t len = size * count;
+	struct str line = str_trim(str_n(p, len));
+	t->last_active = clock_monotonic();
+	t->header_bytes += len;
+	if (t->header_bytes > HEADERS_MAX) {
+		t->failure =
+			err_new(ERR_INVALID, "the answer has more than %zu bytes of headers", HEADERS_MAX);
+		return 0;
+	}
+	if (str_starts(line, "HTTP/")) {
+		strvec_clear(&t->r->headers);
+		buf_clear(&t->r->body);
+		if (!parse_status(line, &t->r->status)) {
+			t->failure = err_new(ERR_INVALID, "the answer is not HTTP");
+			return 0;
+		}
+	} else if (line.len && !memchr(line.ptr, '\0', line.len)) {
+		strvec_push_str(&t->r->headers, line);
+	}
+	return len;
+}
+
+static size_t keep_body(struct transfer *t, const void *p, size_t len)
+{
+	size_t max = t->rq->max_body ? t->rq->max_body : BODY_MAX;
+	if (t->r->body.len + len <= max) {
+		buf_add(&t->r->body, p, len);
+		return len;
+	}
+	if (is_success(t->r->status)) {
+		t->failure = err_new(ERR_INVALID, "the answer is larger than %zu bytes", max);
+	} else {
+		buf_add(&t->r->body, p, max - t->r->body.len);
+		t->body_full = true;
+	}
+	return 0;
+}
+
+static size_t on_body(char *p, size_t size, size_t count, void *ctx)
+{
+	struct transfer *t = ctx;
+	size_t len = size * count;
+	if (!t->rq->write_body || !is_success(t->r->status)) {
+		t->last_active = clock_monotonic();
+		return keep_body(t, p, len);
+	}
+	t->failure = t->rq->write_body(t->rq->write_ctx, p, len);
+	t->last_active = clock_monotonic();
+	return t->failure ? 0 : len;
+}
+
+static size_t on_read(char *p, size_t size, size_t count, void *ctx)
+{
+	struct transfer *t = ctx;
+	size_t len = size * count;
+	if (t->rq->read_body) {
+		t->failure = t->rq->read_body(t->rq->body_ctx, p, &len);
+		t->last_active = clock_monotonic();
+		return t->failure ? CURL_READFUNC_ABORT : len;
+	}
+	t->last_active = clock_monotonic();
+	size_t left = t->rq->body.len - t->sent;
+	len = len < left ? len : left;
+	if (len)
+		memcpy(p, t->rq->body.ptr + t->sent, len);
+	t->sent += len;
+	return len;
+}
+
+/* libcurl starts over when a connection it kept turns out to be dead. */
+static int on_seek(void *ctx, curl_off_t offset, int origin)
+{
+	struct transfer *t = ctx;
+	if (offset != 0 || origin != SEEK_SET)
+		return CURL_SEEKFUNC_CANTSEEK;
+	if (t->rq->read_body) {
+		if (!t->rq->rewind_body)
+			return CURL_SEEKFUNC_CANTSEEK;
+		t->failure = t->rq->rewind_body(t->rq->body_ctx);
+		return t->failure ? CURL_SEEKFUNC_FAIL : CURL_SEEKFUNC_OK;
+	}
+	t->sent = 0;
+	return CURL_SEEKFUNC_OK;
+}
+
+/* ---- settings ---- */
+
+#define SET(option, value) (void)lib->curl_easy_setopt(easy, option, value)
+
+static void set_body(struct transfer *t, const struct curl_lib *lib, CURL *easy)
+{
+	const struct http_request *rq = t->rq;
+	const char *method = t->hop->method;
+	bool carries = cstr_eq(method, "PUT") || cstr_eq(method, "POST") || cstr_eq(method, "PATCH");
+	if (cstr_eq(method, "HEAD")) {
+		SET(CURLOPT_NOBODY, 1L);
+		return;
+	}
+	if (!t->hop->with_body || (!carries && !rq->read_body && !rq->body.len)) {
+		SET(CURLOPT_HTTPGET, 1L);
+		SET(CURLOPT_CUSTOMREQUEST, method);
+		return;
+	}
+	SET(CURLOPT_UPLOAD, 1L);
+	SET(CURLOPT_CUSTOMREQUEST, method);
+	SET(CURLOPT_READFUNCTION, on_read);
+	SET(CURLOPT_READDATA, t);
+	SET(CURLOPT_SEEKFUNCTION, on_seek);
+	SET(CURLOPT_SEEKDATA, t);
+	SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)(rq->read_body ? rq->body_size : (int64_t)rq->body.len));
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER);
+}
+
+static struct err *set_tls(struct transfer *t, const struct curl_lib *lib, CURL *easy)
+{
+	const struct http_request *rq = t->rq;
+	bool ours = t->hop->same_origin;
+	if (ours && rq->insecure) {
+		SET(CURLOPT_SSL_VERIFYPEER, 0L);
+		SET(CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	if (ours && rq->client_cert) {
+		SET(CURLOPT_SSLCERT, rq->client_cert);
+		if (rq->client_key)
+			SET(CURLOPT_SSLKEY, rq->client_key);
+	}
+	if (!str_starts(str_c(t->hop->url), "https"))
+		return NULL;
+	const char *ca_file = ours && rq->ca_file ? rq->ca_file : t->client->ca_file;
+	if (!ca_file)
+		return NULL;
+	if (t->client->ca_alone && cstr_eq(ca_file, t->client->ca_file)) {
+		SET(CURLOPT_CAINFO, ca_file);
+		return NULL;
+	}
+	struct str pem;
+	TRY(client_ca_bundle(t->client, ca_file, &pem));
+	struct curl_blob blob = {
+		.data = (void *)(uintptr_t)pem.ptr, .len = pem.len, .flags = CURL_BLOB_NOCOPY};
+	SET(CURLOPT_CAINFO_BLOB, &blob);
+	return NULL;
+}
+
+/* libcurl ignores HTTP_PROXY in capitals because a CGI request can set it; outside of CGI people do use it.
+ */
+static void set_proxy(struct transfer *t, const struct curl_lib *lib, CURL *easy)
+{
+	AUTO(url_fini) struct url u = {0};
+	struct err *e = url_parse(t->hop->url, &u);
+	if (e) {
+		err_ignore(e, "the transfer itself reports a bad URL");
+		return;
+	}
+	if (host_is_loopback(u.host)) {
+		SET(CURLOPT_NOPROXY, "*");
+		return;
+	}
+	const char *proxy = getenv("HTTP_PROXY");
+	if (cstr_eq(u.scheme, "http") && !getenv("http_proxy") && !getenv("REQUEST_METHOD") && proxy &&
+		*proxy)
+		SET(CURLOPT_PROXY, proxy);
+}
+
+static void set_headers(struct transfer *t, const struct curl_lib *lib, CURL *easy)
+{
+	const char *const private[] = {"Authorization:", "Cookie:", "Proxy-Authorization:"};
+	for (const char *const *h = t->rq->headers; h && *h; h++) {
+		bool drop = false;
+		for (size_t i = 0; i < ARRAY_LEN(private); i++)
+			drop |= strncasecmp(*h, private[i], strlen(private[i])) == 0;
+		if (drop && !t->hop->same_origin && !t->rq->keep_auth_on_redirect)
+			continue;
+		t->headers = lib->curl_slist_append(t->headers, *h);
+	}
+	SET(CURLOPT_HTTPHEADER, t->headers);
+}
+
+static struct err *set_all(struct transfer *t, const struct curl_lib *lib, CURL *easy)
+{
+	SET(CURLOPT_URL, t->hop->url);
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	SET(CURLOPT_PATH_AS_IS, 1L);
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	SET(CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(t->client->connect_timeout / 1000000));
+	SET(CURLOPT_USERAGENT, t->client->user_agent);
+	SET(CURLOPT_ERRORBUFFER, t->reason);
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERDATA, t);
+	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_WRITEDATA, t);
+	set_body(t, lib, easy);
+	set_proxy(t, lib, easy);
+	set_headers(t, lib, easy);
+	return set_tls(t, lib, easy);
+}
+
+#undef SET
+
+/* ---- running ---- */
+
+static enum err_kind kind_of(CURLcode code)
+{
+	switch (code) {
+	case CURLE_OPERATION_TIMEDOUT:
+		return ERR_TIMEOUT;
+	case CURLE_URL_MALFORMAT:
+	case CURLE_UNSUPPORTED_PROTOCOL:
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_ISSUER_ERROR:
+		return ERR_INVALID;
+	case CURLE_OUT_OF_MEMORY:
+	case CURLE_FAILED_INIT:
+		return ERR_IO;
+	default:
+		return ERR_UNAVAILABLE;
+	}
+}
+
+static struct err *explain(const struct transfer *t, CURLcode code)
+{
+	const char *general = t->client->lib->curl_easy_strerror(code);
+	/* Of OpenSSL: what came was no TLS at all, and trying again does not make it so. */
+	if (code == CURLE_SSL_CONNECT_ERROR && strstr(t->reason, "wrong version number"))
+		return err_new(ERR_INVALID, "the server does not speak TLS at this port (%s)", t->reason);
+	struct err *e = t->reason[0] && strcasecmp(general, t->reason) != 0
+				? err_new(kind_of(code), "%s", t->reason)
+				: err_new(kind_of(code), "%s", general);
+	if (code == CURLE_PEER_FAILED_VERIFICATION)
+		e = err_hint(e,
+			"if the server's certificate comes from a CA of your own, name its PEM file in "
+			"SSL_CERT_FILE or in the setting for this host");
+	if (code == CURLE_COULDNT_RESOLVE_HOST)
+		e = err_hint(e, "check the name, and whether this machine needs a proxy (HTTPS_PROXY)");
+	return e;
+}
+
+static struct err *result_of(struct transfer *t)
+{
+	const struct curl_lib *lib = t->client->lib;
+	int left;
+	CURLMsg *m = lib->curl_multi_info_read(t->slot->multi, &left);
+	if (t->failure)
+		return steal(&t->failure);
+	if (!m || m->msg != CURLMSG_DONE)
+		return err_new(ERR_BUG, "the transfer ended without a result");
+	if (m->data.result == CURLE_OK || (m->data.result == CURLE_WRITE_ERROR && t->body_full))
+		return NULL;
+	return explain(t, m->data.result);
+}
+
+static struct err *loop(struct transfer *t)
+{
+	const struct curl_lib *lib = t->client->lib;
+	struct curl_waitfd wait = {.fd = cancel_fd(t->rq->cancel), .events = CURL_WAIT_POLLIN};
+	for (;;) {
+		int running = 0;
+		CURLMcode rc = lib->curl_multi_perform(t->slot->multi, &running);
+		if (rc == CURLM_OK && running)
+			rc = lib->curl_multi_poll(t->slot->multi, &wait, wait.fd >= 0 ? 1 : 0, POLL_MS, NULL);
+		if (rc != CURLM_OK)
+			return err_new(ERR_IO, "libcurl: %s", lib->curl_multi_strerror(rc));
+		if (!running)
+			return result_of(t);
+		TRY(cancel_check(t->rq->cancel));
+		if (clock_monotonic() - t->last_active > t->client->stall_timeout)
+			return err_new(ERR_TIMEOUT, "nothing was heard for %lld seconds",
+				(long long)(t->client->stall_timeout / CLOCK_SECOND));
+	}
+}
+
+struct err *transfer_run(
+	struct http_client *c, const struct http_request *rq, const struct hop *hop, struct http_response *r)
+{
+	const struct curl_lib *lib = c->lib;
+	struct transfer t = {.client = c, .rq = rq, .hop = hop, .r = r, .last_active = clock_monotonic()};
+	TRY(client_take_slot(c, hop->url, &t.slot));
+	struct err *e = set_all(&t, lib, t.slot->easy);
+	bool added = !e && lib->curl_multi_add_handle(t.slot->multi, t.slot->easy) == CURLM_OK;
+	if (!e)
+		e = added ? loop(&t) : err_new(ERR_IO, "libcurl took no further transfer");
+	if (added)
+		(void)lib->curl_multi_remove_handle(t.slot->multi, t.slot->easy);
+	client_give_slot(c, t.slot, !e);
+	lib->curl_slist_free_all(t.headers);
+	if (t.failure)
+		err_ignore(t.failure, "another failure came first");
+	return e;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+#include "base/mem.h"
+#include "oci/export_internal.h"
+
+#include <stdlib.h>
+
+#define INDEX_DEPTH_MAX 4
+
+void export_set_fini(struct export_set *set)
+{
+	vec_fini(&set->blobs);
+	buf_fini(&set->index);
+	buf_fini(&set->docker_manifest);
+}
+
+static bool has_blob(const struct export_set *set, const struct digest *d)
+{
+	for (size_t i = 0; i < set->blobs.len; i++) {
+		const struct export_blob *b = vec_at(&set->blobs, i);
+		if (digest_eq(&b->digest, d))
+			return true;
+	}
+	return false;
+}
+
+static struct err *add_blob(struct export_set *set, const struct digest *d, bool optional)
+{
+	char text[DIGEST_TEXT_MAX];
+	if (has_blob(set, d))
+		return NULL;
+	int64_t size = -1;
+	TRY(store_blob_stat(set->s, d, &size));
+	if (size < 0 && optional)
+		return NULL;
+	if (size < 0)
+		return err_new(
+			ERR_NOT_FOUND, "blob %s of the image is not in the store", digest_text(d, text));
+	struct export_blob *b = vec_push(&set->blobs);
+	b->digest = *d;
+	b->size = (uint64_t)size;
+	return NULL;
+}
+
+static struct err *read_manifest(struct export_set *set, const struct digest *d, struct manifest *out)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_BUF struct buf bytes = {0};
+	TRY(store_blob_read(set->s, d, MANIFEST_MAX, &bytes));
+	struct err *e = manifest_parse(buf_str(&bytes), NULL, out);
+	return e ? err_wrap(e, "reading manifest %s", digest_text(d, text)) : NULL;
+}
+
+static struct err *gather(struct export_set *set, const struct digest *d, int depth)
+{
+	if (depth > INDEX_DEPTH_MAX)
+		return err_new(ERR_INVALID, "indexes are nested deeper than %d", INDEX_DEPTH_MAX);
+	AUTO(manifest_fini) struct manifest m = {0};
+	TRY(add_blob(set, d, false));
+	TRY(read_manifest(set, d, &m));
+	if (m.kind == MANIFEST_IMAGE)
+		TRY(add_blob(set, &m.config.digest, false));
+	for (size_t i = 0; i < m.entries.len; i++) {
+		const struct descriptor *e = vec_at(&m.entries, i);
+		if (m.kind == MANIFEST_INDEX && media_type_is_manifest(e->media_type))
+			TRY(gather(set, &e->digest, depth + 1));
+		else
+			TRY(add_blob(set, &e->digest, media_type_is_foreign_layer(e->media_type)));
+	}
+	return NULL;
+}
+
+static int blob_cmp(const void *a, const void *b)
+{
+	const struct export_blob *x = a, *y = b;
+	return digest_cmp(&x->digest, &y->digest);
+}
+
+struct err *export_gather_oci(
+	struct export_set *set, const struct descriptor *image, const struct reference *name)
+{
+	TRY(gather(set, &image->digest, 0));
+	vec_sort(&set->blobs, blob_cmp);
+	struct descriptor entry = {.digest = image->digest, .size = image->size};
+	snprintf(entry.media_type, sizeof(entry.media_type), "%s", image->media_type);
+	AUTO_JSON json_t *annotations = json_object();
+	AUTO_FREE char *text = NULL;
+	AUTO_FREE char *full = NULL;
+	if (name) {
+		struct reference plain = *name;
+		plain.digest = (struct digest){0};
+		full = reference_text(name->tag ? &plain : name);
+		json_set_text(annotations, "io.containerd.image.name", full);
+		json_set_text(annotations, "org.opencontainers.image.ref.name", name->tag);
+		text = json_dump(annotations, true);
+		entry.annotations = text;
+	}
+	AUTO_FREE char *index = index_write(&entry, 1, NULL);
+	buf_adds(&set->index, index);
+	return NULL;
+}
+
+/* A docker-archive is of one image: of an index, this machine's. */
+static struct err *image_of(struct export_set *set, const struct descriptor *image, struct descriptor *out)
+{
+	if (!media_type_is_index(image->media_type)) {
+		*out = *image;
+		return NULL;
+	}
+	struct platform host;
+	platform_host(&host);
+	return images_resolve_platform(set->s, &image->digest, &host, out);
+}
+
+static struct err *docker_layers(struct export_set *set, const struct manifest *m, json_t *paths)
+{
+	for (size_t i = 0; i < m->entries.len; i++) {
+		const struct descriptor *layer = vec_at(&m->entries, i);
+		char hex[DIGEST_TEXT_MAX];
+		if (!media_type_is_layer(layer->media_type))
+			return err_new(
+				ERR_UNSUPPORTED, "a docker-archive cannot hold a %s", layer->media_type);
+		TRY(add_blob(set, &layer->digest, false));
+		AUTO_FREE char *path = mem_printf("%s.tar.gz", digest_hex(&layer->digest, hex));
+		json_array_append_new(paths, json_text(path));
+	}
+	return NULL;
+}
+
+struct err *export_gather_docker(
+	struct export_set *set, const struct descriptor *image, const struct reference *name)
+{
+	char hex[DIGEST_TEXT_MAX];
+	struct descriptor one;
+	AUTO(manifest_fini) struct manifest m = {0};
+	AUTO(image_config_fini) struct image_config c = {0};
+	TRY(image_of(set, image, &one));
+	TRY(images_read(set->s, &one.digest, &m, &c));
+	AUTO_JSON json_t *o = json_object();
+	AUTO_FREE char *config = mem_printf("%s.json", digest_hex(&m.config.digest, hex));
+	json_object_set_new(o, "Config", json_text(config));
+	json_t *tags = json_array();
+	if (name && name->tag) {
+		struct reference plain = *name;
+		plain.digest = (struct digest){0};
+		AUTO_FREE char *tag = reference_familiar(&plain);
+		json_array_append_new(tags, json_text(tag));
+	}
+	json_object_set_new(o, "RepoTags", tags);
+	json_t *paths = json_array();
+	json_object_set_new(o, "Layers", paths);
+	TRY(docker_layers(set, &m, paths));
+	vec_sort(&set->blobs, blob_cmp);
+	descriptor_copy(&m.config, &set->image);
+	AUTO_JSON json_t *list = json_array();
+	json_array_append(list, o);
+	AUTO_FREE char *text = json_dump(list, false);
+	buf_adds(&set->docker_manifest, text);
+	return NULL;
+}

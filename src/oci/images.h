@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Images in the store: names ("image" records: "docker.io/library/debian:12" -> manifest digest and media
+ * type), manifests and configs as blobs, layers registered by diff id (lazily: a layer may be known while its
+ * blob is still remote). Threads: any.
+ */
+#pragma once
+
+#include "base/cancel.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "oci/image.h"
+#include "store/store.h"
+
+struct stored_image {
+	char *name;           /* full reference with tag */
+	struct digest digest; /* of the manifest or index */
+	char media_type[128];
+	uint64_t size;   /* of the manifest */
+	int64_t created; /* when the name was set, ns */
+	char *origin;    /* "imported from FILE", "pulled", "built"; NULL if not known */
+};
+void stored_image_fini(struct stored_image *i);
+
+/* Keep a manifest (or index) and what it names alive: puts the bytes as a blob, links it to its children. Not
+ * inside store_begin. */
+MUST_USE struct err *images_put_manifest(
+	struct store *s, struct str bytes, const char *media_type, struct descriptor *out);
+/* The links alone, for a manifest whose bytes are in the store already. Not inside store_begin. */
+MUST_USE struct err *images_link_manifest(struct store *s, const struct digest *d, const struct manifest *m);
+/* name without tag and digest means "latest"; with a digest alone the name is repository@digest, which target
+ * must have. */
+MUST_USE struct err *images_set_name(
+	struct store *s, const struct reference *name, const struct descriptor *target, const char *origin);
+/* *found false with success when absent. */
+MUST_USE struct err *images_get(
+	struct store *s, const struct reference *name, struct stored_image *out, bool *found);
+MUST_USE struct err *images_remove(struct store *s, const struct reference *name, bool *removed);
+/* All, sorted by name; vec of struct stored_image. */
+MUST_USE struct err *images_list(struct store *s, struct vec *out);
+/* From a manifest or index digest in the store down to one image manifest for the platform (picks from
+ * indexes). ERR_NOT_FOUND lists what is offered. The manifest it leads to is in the store, or ERR_NOT_FOUND
+ * names it. */
+MUST_USE struct err *images_resolve_platform(
+	struct store *s, const struct digest *d, const struct platform *want, struct descriptor *out);
+/* Manifest and config of one image in the store. */
+MUST_USE struct err *images_read(
+	struct store *s, const struct digest *manifest, struct manifest *m, struct image_config *c);
+/* Layers of an image (manifest and config in the store) as store layers, made if missing, in order: ids
+ * appended to layer_ids. Blobs need not be here. */
+MUST_USE struct err *images_layers(
+	struct store *s, const struct manifest *m, const struct image_config *c, struct strvec *layer_ids);
+
+/* Take images in. path: docker-archive or OCI archive (plain or compressed tar), OCI layout directory, or a
+ * plain root file system tar. name: what to call it (required for a root file system tar; else NULL takes the
+ * archive's own names). platform: of a root file system tar, NULL: this machine's. Names that were set are
+ * appended to names (vec of struct stored_image). Everything is verified; nothing is named on error. */
+struct image_import {
+	const char *path;
+	const char *name;
+	const char *platform;
+	const struct cancel *cancel;
+};
+MUST_USE struct err *images_import(struct store *s, const struct image_import *im, struct vec *names);
+
+enum image_format { IMAGE_OCI_LAYOUT, IMAGE_OCI_ARCHIVE, IMAGE_DOCKER_ARCHIVE };
+/* Write an image whose blobs are all in the store to path (a directory for the layout). Nothing half-written
+ * stays: made beside it and renamed. */
+MUST_USE struct err *images_export(struct store *s, const struct descriptor *image,
+	const struct reference *name, enum image_format format, const char *path,
+	const struct cancel *cancel);

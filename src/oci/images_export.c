@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/vec.h"
+#include "oci/export_internal.h"
+#include "sys/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct err *fd_sink(void *ctx, const void *p, size_t len)
+{
+	return fd_write_all(*(const int *)ctx, p, len, "archive");
+}
+
+static struct err *write_archive(struct export_set *set, enum image_format format, int fd)
+{
+	return format == IMAGE_OCI_ARCHIVE ? export_oci_tar(set, fd_sink, &fd)
+					   : export_docker_tar(set, fd_sink, &fd);
+}
+
+/* The place beside path where it is made. Caller frees. */
+static char *beside(const char *path)
+{
+	char random[17];
+	random_hex(random, 8);
+	AUTO_FREE char *dir = path_dir(path);
+	AUTO_FREE char *name = mem_printf(".%s.%s.tmp", path_base(path), random);
+	return path_join(dir, name);
+}
+
+/* A file without a name until it is whole, where the file system can do that: then not even a kill leaves it
+ * behind. */
+static struct err *open_unnamed(const char *path, const char *temporary, bool *named, int *fd)
+{
+	AUTO_FREE char *dir = path_dir(path);
+	*named = false;
+	*fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+	if (*fd >= 0)
+		return NULL;
+	if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)
+		return err_sys(errno, "writing %s", path);
+	*named = true;
+	return file_open(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_EXCL, 0644, fd);
+}
+
+static struct err *publish(const char *path, const char *temporary, bool named, int fd)
+{
+	if (!named) {
+		AUTO_FREE char *proc = mem_printf("/proc/self/fd/%d", fd);
+		if (linkat(AT_FDCWD, proc, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW))
+			return err_sys(errno, "writing %s", path);
+	}
+	if (rename(temporary, path)) {
+		int sysno = errno;
+		unlink(temporary);
+		return err_sys(sysno, "writing %s", path);
+	}
+	return NULL;
+}
+
+/* Devices, pipes and sockets are written to; a file is replaced. */
+static bool is_special(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static struct err *export_archive(struct export_set *set, enum image_format format, const char *path)
+{
+	if (cstr_eq(path, "-"))
+		return write_archive(set, format, STDOUT_FILENO);
+	AUTO_FD int fd = -1;
+	if (is_special(path)) {
+		TRY(file_open(AT_FDCWD, path, O_WRONLY | O_NOCTTY, 0, &fd));
+		return write_archive(set, format, fd);
+	}
+	AUTO_FREE char *temporary = beside(path);
+	bool named = false;
+	TRY(open_unnamed(path, temporary, &named, &fd));
+	struct err *e = write_archive(set, format, fd);
+	if (e) {
+		if (named)
+			unlink(temporary);
+		return e;
+	}
+	return publish(path, temporary, named, fd);
+}
+
+/* May what stands at path be replaced? Only nothing, an empty directory, or an earlier layout. */
+static struct err *check_target(const char *path, bool *exists)
+{
+	AUTO_STRVEC struct strvec names = {0};
+	struct stat st;
+	*exists = stat(path, &st) == 0;
+	if (!*exists)
+		return NULL;
+	if (!S_ISDIR(st.st_mode))
+		return err_new(ERR_EXISTS, "%s exists and is not a directory", path);
+	TRY(dir_list(AT_FDCWD, path, &names));
+	if (names.len == 0 || (strvec_has(&names, "oci-layout") && strvec_has(&names, "index.json")))
+		return NULL;
+	return err_hint(err_new(ERR_EXISTS, "directory %s is not empty and holds no OCI image layout", path),
+		"name a new or empty directory");
+}
+
+static struct err *export_dir(struct export_set *set, const char *path_in)
+{
+	bool exists = false;
+	/* "out/" is the directory out. */
+	AUTO_FREE char *path = path_clean(path_in);
+	TRY(check_target(path, &exists));
+	AUTO_FREE char *temporary = beside(path);
+	if (mkdir(temporary, 0755))
+		return err_sys(errno, "making %s", path);
+	struct err *e = export_oci_dir(set, temporary);
+	if (!e && renameat2(AT_FDCWD, temporary, AT_FDCWD, path, exists ? RENAME_EXCHANGE : RENAME_NOREPLACE))
+		e = err_sys(errno, "writing %s", path);
+	if (!e && !exists)
+		return NULL;
+	/* Either what was half made, or what was replaced. */
+	struct err *removing = tree_remove(AT_FDCWD, temporary);
+	return err_first(e, removing);
+}
+
+struct err *images_export(struct store *s, const struct descriptor *image, const struct reference *name,
+	enum image_format format, const char *path, const struct cancel *cancel)
+{
+	AUTO(export_set_fini)
+	struct export_set set = {.s = s, .cancel = cancel, .blobs = VEC_OF(struct export_blob)};
+	struct err *e = format == IMAGE_DOCKER_ARCHIVE ? export_gather_docker(&set, image, name)
+						       : export_gather_oci(&set, image, name);
+	if (!e)
+		e = format == IMAGE_OCI_LAYOUT ? export_dir(&set, path) : export_archive(&set, format, path);
+	return e ? err_wrap(e, "exporting to %s", cstr_eq(path, "-") ? "standard output" : path) : NULL;
+}

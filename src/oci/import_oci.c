@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OCI image layouts (image-spec image-layout.md), as a directory and as a tar of one. */
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "oci/import_internal.h"
+#include "sys/file.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INDEX_DEPTH_MAX 4
+#define ANNOTATION_NAME "io.containerd.image.name"
+#define ANNOTATION_REF "org.opencontainers.image.ref.name"
+
+struct oci {
+	struct store *s;
+	const struct image_import *im;
+	int dirfd; /* of a layout directory; -1: an archive, whose blobs are in the store already */
+};
+
+static struct err *store_from(struct store *s, byte_source *source, void *ctx, const struct digest *want,
+	const struct cancel *cancel)
+{
+	AUTO(store_blob_abandonp) struct store_blob_writer *w = NULL;
+	AUTO_FREE void *p = mem_alloc(256u << 10);
+	TRY(store_blob_begin(s, &w));
+	for (;;) {
+		size_t n = 256u << 10;
+		TRY(cancel_check(cancel));
+		TRY(source(ctx, p, &n));
+		if (n == 0)
+			break;
+		TRY(store_blob_write(w, p, n));
+	}
+	struct digest got;
+	return store_blob_commit(steal(&w), want, &got);
+}
+
+static struct err *take_from_dir(struct oci *o, const struct digest *d)
+{
+	char hex[DIGEST_TEXT_MAX];
+	AUTO_FREE char *path = mem_printf("blobs/%s/%s", digest_algo_name(d->algo), digest_hex(d, hex));
+	AUTO_FD int fd = -1;
+	struct err *e = root_open(o->dirfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &fd);
+	if (err_kind(e) == ERR_NOT_FOUND) {
+		err_free(e);
+		return NULL;
+	}
+	TRY(e);
+	struct fd_source source = {.fd = fd, .what = path};
+	return store_from(o->s, fd_source_read, &source, d, o->im->cancel);
+}
+
+/* Get the blob into the store. Absent is ERR_NOT_FOUND, or with optional success with *there false. */
+static struct err *ensure(struct oci *o, const struct descriptor *d, bool optional, bool *there)
+{
+	char text[DIGEST_TEXT_MAX];
+	int64_t size = -1;
+	TRY(store_blob_stat(o->s, &d->digest, &size));
+	if (size < 0 && o->dirfd >= 0) {
+		TRY(take_from_dir(o, &d->digest));
+		TRY(store_blob_stat(o->s, &d->digest, &size));
+	}
+	*there = size >= 0;
+	if (size < 0 && !optional)
+		return err_new(ERR_NOT_FOUND, "the archive holds no blob %s", digest_text(&d->digest, text));
+	if (size >= 0 && (uint64_t)size != d->size)
+		return err_new(ERR_CORRUPT, "blob %s has %lld bytes but its descriptor says %llu",
+			digest_text(&d->digest, text), (long long)size, (unsigned long long)d->size);
+	return NULL;
+}
+
+static struct err *take_manifest(struct oci *o, const struct descriptor *d, int depth);
+
+static struct err *take_image(struct oci *o, const struct manifest *m)
+{
+	bool there;
+	TRY(ensure(o, &m->config, false, &there));
+	for (size_t i = 0; i < m->entries.len; i++) {
+		const struct descriptor *layer = vec_at(&m->entries, i);
+		TRY(ensure(o, layer, media_type_is_foreign_layer(layer->media_type), &there));
+	}
+	return NULL;
+}
+
+/* Exporters leave other platforms out of an archive but not out of its index: one child at least must be
+ * whole. */
+static struct err *take_index(struct oci *o, const struct manifest *m, int depth)
+{
+	size_t taken = 0;
+	for (size_t i = 0; i < m->entries.len; i++) {
+		const struct descriptor *child = vec_at(&m->entries, i);
+		bool there;
+		TRY(ensure(o, child, true, &there));
+		if (!there)
+			continue;
+		taken++;
+		if (media_type_is_manifest(child->media_type))
+			TRY(take_manifest(o, child, depth + 1));
+	}
+	if (taken == 0 && m->entries.len > 0)
+		return err_new(ERR_NOT_FOUND, "the archive holds an index but none of its manifests");
+	return NULL;
+}
+
+static struct err *take_manifest(struct oci *o, const struct descriptor *d, int depth)
+{
+	char text[DIGEST_TEXT_MAX];
+	bool there;
+	if (depth > INDEX_DEPTH_MAX)
+		return err_new(ERR_INVALID, "indexes are nested deeper than %d", INDEX_DEPTH_MAX);
+	TRY(cancel_check(o->im->cancel));
+	TRY(ensure(o, d, false, &there));
+	AUTO_BUF struct buf bytes = {0};
+	TRY(store_blob_read(o->s, &d->digest, MANIFEST_MAX, &bytes));
+	AUTO(manifest_fini) struct manifest m = {0};
+	struct err *e = manifest_parse(buf_str(&bytes), d->media_type, &m);
+	if (e)
+		return err_wrap(e, "%s", digest_text(&d->digest, text));
+	if (m.kind == MANIFEST_IMAGE)
+		TRY(take_image(o, &m));
+	else
+		TRY(take_index(o, &m, depth));
+	return images_link_manifest(o->s, &d->digest, &m);
+}
+
+/* The name that an entry of index.json carries. May be a tag alone. */
+static void entry_name(const struct descriptor *d, char **out)
+{
+	AUTO_JSON json_t *a = d->annotations ? json_loads(d->annotations, 0, NULL) : NULL;
+	const char *s = json_string_value(json_object_get(a, ANNOTATION_NAME));
+	if (!s)
+		s = json_string_value(json_object_get(a, ANNOTATION_REF));
+	*out = mem_strdup(s);
+}
+
+static struct err *parse_own_name(const char *name, struct reference *out)
+{
+	const char *hint = "say what to call it";
+	if (!name)
+		return err_hint(
+			err_new(ERR_INVALID, "the archive holds an image without a name"), "%s", hint);
+	if (!strpbrk(name, "/:@"))
+		return err_hint(err_new(ERR_INVALID, "the image is marked \"%s\", which is only a tag", name),
+			"%s", hint);
+	return reference_parse(name, true, out);
+}
+
+static struct err *take_entry(struct oci *o, const struct descriptor *d, struct vec *names)
+{
+	if (!media_type_is_manifest(d->media_type))
+		return err_new(
+			ERR_UNSUPPORTED, "index.json names a %s, which is not an image", d->media_type);
+	AUTO_FREE char *own = NULL;
+	AUTO(reference_fini) struct reference ref = {0};
+	entry_name(d, &own);
+	if (o->im->name)
+		TRY(reference_parse(o->im->name, true, &ref));
+	else
+		TRY(parse_own_name(own, &ref));
+	TRY(take_manifest(o, d, 0));
+	import_add_name(names, &ref, d);
+	return NULL;
+}
+
+static struct err *one_image_only(const struct oci *o, const struct manifest *index)
+{
+	const struct descriptor *first = vec_at(&index->entries, 0);
+	for (size_t i = 1; i < index->entries.len; i++) {
+		const struct descriptor *d = vec_at(&index->entries, i);
+		if (!digest_eq(&d->digest, &first->digest))
+			return err_hint(err_new(ERR_INVALID,
+						"the archive holds several images, not one to be called %s",
+						o->im->name),
+				"leave the name out to take them by the names in the archive");
+	}
+	return NULL;
+}
+
+static struct err *take_all(struct oci *o, struct str index_json, struct vec *names)
+{
+	AUTO(manifest_fini) struct manifest index = {0};
+	struct err *e = manifest_parse(index_json, MEDIA_OCI_INDEX, &index);
+	if (e)
+		return err_wrap(e, "index.json");
+	if (index.entries.len == 0)
+		return err_new(ERR_INVALID, "index.json names no image");
+	if (o->im->name)
+		TRY(one_image_only(o, &index));
+	size_t count = o->im->name ? 1 : index.entries.len;
+	for (size_t i = 0; i < count; i++)
+		TRY(take_entry(o, vec_at(&index.entries, i), names));
+	return NULL;
+}
+
+static struct err *entry_source(void *ctx, void *p, size_t *len)
+{
+	return tar_entry_read(ctx, p, len);
+}
+
+/* blobs/<algorithm>/<hex> or not a blob. */
+static bool blob_of_path(const char *path, struct digest *out)
+{
+	if (!cstr_starts(path, "blobs/"))
+		return false;
+	AUTO_FREE char *text = mem_strdup(path + strlen("blobs/"));
+	char *slash = strchr(text, '/');
+	if (!slash)
+		return false;
+	*slash = ':';
+	if (!digest_valid(str_c(text)))
+		return false;
+	struct err *e = digest_parse(str_c(text), out);
+	err_ignore(e, "it was found valid just before");
+	return !e;
+}
+
+static struct err *take_blob(void *ctx, struct tar_reader *r, const struct tar_entry *e)
+{
+	struct oci *o = ctx;
+	TRY(cancel_check(o->im->cancel));
+	AUTO_FREE char *path = path_rooted(e->path);
+	struct digest d;
+	if (!S_ISREG(e->mode) || e->hardlink || !blob_of_path(path, &d))
+		return NULL;
+	int64_t size = -1;
+	TRY(store_blob_stat(o->s, &d, &size));
+	if (size >= 0)
+		return NULL;
+	struct err *err = store_from(o->s, entry_source, r, &d, o->im->cancel);
+	return err ? err_wrap(err, "%s", e->path) : NULL;
+}
+
+struct err *import_oci_archive(struct store *s, const struct image_import *im, struct import_file *f,
+	const struct import_scan *scan, struct vec *names)
+{
+	struct oci o = {.s = s, .im = im, .dirfd = -1};
+	TRY(import_file_rewind(f));
+	TRY(tar_each(import_file_read, f, NULL, take_blob, &o));
+	return take_all(&o, buf_str(&scan->index), names);
+}
+
+struct err *import_oci_dir(struct store *s, const struct image_import *im, int dirfd, struct vec *names)
+{
+	struct oci o = {.s = s, .im = im, .dirfd = dirfd};
+	AUTO_FD int fd = -1;
+	struct err *e = root_open(dirfd, "index.json", O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &fd);
+	if (e)
+		return err_hint(err_wrap(e, "not an OCI image layout"),
+			"a layout directory holds oci-layout, index.json and blobs/");
+	AUTO_BUF struct buf index = {0};
+	TRY(fd_read_all(fd, MANIFEST_MAX, "index.json", &index));
+	return take_all(&o, buf_str(&index), names);
+}

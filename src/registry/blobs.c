@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
+#include "registry/registry_internal.h"
+#include "sys/file.h"
+
+#include <stdio.h>
+
+#define CACHE_FOREVER "public, max-age=31536000, immutable"
+
+static void unknown(struct request *q, struct http_exchange *x)
+{
+	reply_error(x, 404, "BLOB_UNKNOWN", "%s has no blob %s", q->repository, q->reference);
+}
+
+static struct err *open_blob(struct request *q, int *fd, uint64_t *size, bool *found)
+{
+	TRY(records_blob_has(q->s, q->repository, &q->digest, found));
+	if (!*found)
+		return NULL;
+	struct err *e = store_blob_open(q->s, &q->digest, fd, size);
+	if (err_kind(e) != ERR_NOT_FOUND)
+		return e;
+	/* Lost, quarantined: saying so lets the next push bring it back. */
+	err_free(e);
+	*found = false;
+	return NULL;
+}
+
+/* A range is of the very bytes the client had before, or it gets the whole (RFC 9110, 13.1.5). */
+static bool range_applies(struct http_exchange *x, const struct digest *d)
+{
+	const char *if_range = http_header(x, "If-Range");
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *etag = mem_printf("\"%s\"", digest_text(d, text));
+	return !if_range || cstr_eq(if_range, etag);
+}
+
+static void send(struct request *q, struct http_exchange *x, int *fd, uint64_t size)
+{
+	uint64_t from = 0, length = size;
+	enum range_result r = RANGE_WHOLE;
+	if (range_applies(x, &q->digest))
+		r = range_parse(http_header(x, "Range"), size, &from, &length);
+	char text[80];
+	if (r == RANGE_UNSATISFIABLE) {
+		snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)size);
+		http_set_header(x, "Content-Range", text);
+		reply_error(x, 416, "SIZE_INVALID", "the blob has %llu bytes", (unsigned long long)size);
+		return;
+	}
+	http_set_header(x, "Content-Type", "application/octet-stream");
+	http_set_header(x, "Accept-Ranges", "bytes");
+	http_set_header(x, "Cache-Control", CACHE_FOREVER);
+	if (r == RANGE_PART) {
+		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)from,
+			(unsigned long long)(from + length - 1), (unsigned long long)size);
+		http_set_header(x, "Content-Range", text);
+	}
+	http_answer_file(x, r == RANGE_PART ? 206 : 200, steal_fd(fd), from, length);
+}
+
+static struct err *blob_get(struct request *q, struct http_exchange *x)
+{
+	AUTO_FD int fd = -1;
+	uint64_t size = 0;
+	bool found = false;
+	TRY(open_blob(q, &fd, &size, &found));
+	if (!found) {
+		unknown(q, x);
+		return NULL;
+	}
+	reply_digest_headers(x, &q->digest);
+	if (!reply_not_modified(x, &q->digest))
+		send(q, x, &fd, size);
+	return NULL;
+}
+
+static struct err *blob_head(struct request *q, struct http_exchange *x)
+{
+	bool found = false;
+	int64_t size = -1;
+	TRY(records_blob_has(q->s, q->repository, &q->digest, &found));
+	if (found)
+		TRY(store_blob_stat(q->s, &q->digest, &size));
+	if (size < 0) {
+		unknown(q, x);
+		return NULL;
+	}
+	TRY(records_blob_refresh(q->s, q->repository, &q->digest));
+	reply_digest_headers(x, &q->digest);
+	if (reply_not_modified(x, &q->digest))
+		return NULL;
+	http_set_header(x, "Content-Type", "application/octet-stream");
+	http_set_header(x, "Accept-Ranges", "bytes");
+	http_set_header(x, "Cache-Control", CACHE_FOREVER);
+	http_answer_head(x, 200, (uint64_t)size);
+	return NULL;
+}
+
+static struct err *blob_delete(struct request *q, struct http_exchange *x)
+{
+	bool deleted = false;
+	TRY(records_blob_delete(q->s, q->repository, &q->digest, &deleted));
+	if (deleted)
+		reply_empty(x, 202);
+	else
+		unknown(q, x);
+	return NULL;
+}
+
+struct err *blob_begin(struct request *q, struct http_exchange *x)
+{
+	const char *method = http_method(x);
+	bool get = cstr_eq(method, "GET"), delete = cstr_eq(method, "DELETE");
+	if (!get && !delete &&!is_head(x)) {
+		reply_method(x, "GET, HEAD, DELETE");
+		return NULL;
+	}
+	struct err *e = digest_parse(str_c(q->reference), &q->digest);
+	if (e) {
+		reply_err(x, e, "DIGEST_INVALID");
+		return NULL;
+	}
+	if (get)
+		return blob_get(q, x);
+	return delete ? blob_delete(q, x) : blob_head(q, x);
+}

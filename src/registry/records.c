@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "registry/registry_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *digest_key(const char *repository, const struct digest *d)
+{
+	char text[DIGEST_TEXT_MAX];
+	return mem_printf("%s@%s", repository, digest_text(d, text));
+}
+
+/* ---- descriptors as values ---- */
+
+static char *encode(const struct descriptor *d)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_JSON json_t *o = json_object();
+	json_object_set_new(o, "mediaType", json_text(d->media_type));
+	json_object_set_new(o, "digest", json_text(digest_text(&d->digest, text)));
+	json_object_set_new(o, "size", json_integer((json_int_t)d->size));
+	return json_dump(o, false);
+}
+
+static struct err *get_descriptor(
+	struct store *s, const char *space, const char *key, struct descriptor *out, bool *found)
+{
+	AUTO_BUF struct buf value = {0};
+	TRY(store_record_get(s, space, key, &value, found));
+	if (!*found)
+		return NULL;
+	AUTO_JSON json_t *o = NULL;
+	TRY(json_parse(buf_str(&value), key, &o));
+	return descriptor_parse(o, key, out);
+}
+
+static struct err *put(
+	struct store *s, const char *space, const char *key, const char *value, const struct digest *keeps)
+{
+	char text[DIGEST_TEXT_MAX];
+	struct store_ref ref = {STORE_REF_BLOB, digest_text(keeps, text)};
+	return store_record_put(s, &(struct store_record){space, key, str_c(value), &ref, 1});
+}
+
+/* ---- tags ---- */
+
+static char *tag_key(const char *repository, const char *tag)
+{
+	return mem_printf("%s:%s", repository, tag);
+}
+
+struct err *records_tag_get(
+	struct store *s, const char *repository, const char *tag, struct descriptor *out, bool *found)
+{
+	AUTO_FREE char *key = tag_key(repository, tag);
+	return get_descriptor(s, SPACE_TAG, key, out, found);
+}
+
+struct err *records_tag_put(
+	struct store *s, const char *repository, const char *tag, const struct descriptor *d)
+{
+	AUTO_FREE char *key = tag_key(repository, tag);
+	AUTO_FREE char *value = encode(d);
+	return put(s, SPACE_TAG, key, value, &d->digest);
+}
+
+struct err *records_tag_delete(struct store *s, const char *repository, const char *tag, bool *deleted)
+{
+	AUTO_FREE char *key = tag_key(repository, tag);
+	return store_record_delete(s, SPACE_TAG, key, deleted);
+}
+
+static struct err *push_tag(void *ctx, const struct store_record_row *row)
+{
+	strvec_push(ctx, strrchr(row->key, ':') + 1);
+	return NULL;
+}
+
+struct err *records_tags(
+	struct store *s, const char *repository, const char *after, size_t limit, struct strvec *out)
+{
+	AUTO_FREE char *prefix = tag_key(repository, "");
+	AUTO_FREE char *from = after ? tag_key(repository, after) : NULL;
+	return store_record_each(s, SPACE_TAG, prefix, from, limit, push_tag, out);
+}
+
+/* ---- manifests and referrers ---- */
+
+struct err *records_manifest_get(
+	struct store *s, const char *repository, const struct digest *d, struct descriptor *out, bool *found)
+{
+	AUTO_FREE char *key = digest_key(repository, d);
+	return get_descriptor(s, SPACE_MANIFEST, key, out, found);
+}
+
+static char *referrer_key(const char *repository, const struct digest *subject, const struct digest *d)
+{
+	char a[DIGEST_TEXT_MAX], b[DIGEST_TEXT_MAX];
+	return mem_printf("%s@%s/%s", repository, digest_text(subject, a), digest_text(d, b));
+}
+
+static struct err *put_referrer(
+	struct store *s, const char *repository, const struct descriptor *d, const struct manifest *m)
+{
+	struct descriptor entry = *d;
+	entry.has_platform = false;
+	entry.urls = (struct strvec){0};
+	entry.annotations = m->annotations;
+	entry.artifact_type = m->artifact_type;
+	AUTO_JSON json_t *o = descriptor_json(&entry);
+	AUTO_FREE char *value = json_dump(o, false);
+	AUTO_FREE char *key = referrer_key(repository, &m->subject.digest, &d->digest);
+	return put(s, SPACE_REFERRER, key, value, &d->digest);
+}
+
+static struct err *raise_generation(struct store *s)
+{
+	int64_t n = 0;
+	char text[24];
+	TRY(records_generation(s, &n));
+	snprintf(text, sizeof(text), "%lld", (long long)n + 1);
+	return store_record_put(s, &(struct store_record){SPACE_STATE, KEY_GENERATION, str_c(text), NULL, 0});
+}
+
+struct err *records_manifest_put(
+	struct store *s, const char *repository, const struct descriptor *d, const struct manifest *m)
+{
+	AUTO_FREE char *key = digest_key(repository, &d->digest);
+	AUTO_FREE char *value = encode(d);
+	if (m->has_subject)
+		TRY(put_referrer(s, repository, d, m));
+	TRY(put(s, SPACE_MANIFEST, key, value, &d->digest));
+	return raise_generation(s);
+}
+
+struct tags_of {
+	const char *digest;
+	struct strvec tags;
+};
+
+static struct err *tag_of_digest(void *ctx, const struct store_record_row *row)
+{
+	struct tags_of *t = ctx;
+	struct descriptor d;
+	char text[DIGEST_TEXT_MAX];
+	AUTO_JSON json_t *o = NULL;
+	TRY(json_parse(row->value, row->key, &o));
+	TRY(descriptor_parse(o, row->key, &d));
+	if (cstr_eq(digest_text(&d.digest, text), t->digest))
+		strvec_push(&t->tags, strrchr(row->key, ':') + 1);
+	descriptor_fini(&d);
+	return NULL;
+}
+
+static struct err *delete_tags_of(struct store *s, const char *repository, const struct digest *d)
+{
+	char text[DIGEST_TEXT_MAX];
+	struct tags_of t = {.digest = digest_text(d, text)};
+	AUTO_FREE char *prefix = tag_key(repository, "");
+	struct err *e = store_record_each(s, SPACE_TAG, prefix, NULL, 0, tag_of_digest, &t);
+	bool gone;
+	for (size_t i = 0; !e && i < t.tags.len; i++)
+		e = records_tag_delete(s, repository, t.tags.ptr[i], &gone);
+	strvec_fini(&t.tags);
+	return e;
+}
+
+/* The subject is read from the manifest; if that is gone there is no entry worth an error. */
+static struct err *delete_referrer(struct store *s, const char *repository, const struct digest *d)
+{
+	AUTO_BUF struct buf bytes = {0};
+	AUTO(manifest_fini) struct manifest m = {0};
+	struct err *e = store_blob_read(s, d, MANIFEST_MAX, &bytes);
+	if (!e)
+		e = manifest_parse(buf_str(&bytes), NULL, &m);
+	if (e) {
+		err_ignore(e, "an unreadable manifest must be deletable");
+		return NULL;
+	}
+	if (!m.has_subject)
+		return NULL;
+	bool gone;
+	AUTO_FREE char *key = referrer_key(repository, &m.subject.digest, d);
+	return store_record_delete(s, SPACE_REFERRER, key, &gone);
+}
+
+struct err *records_manifest_delete(
+	struct store *s, const char *repository, const struct digest *d, bool *deleted)
+{
+	AUTO_FREE char *key = digest_key(repository, d);
+	TRY(store_record_delete(s, SPACE_MANIFEST, key, deleted));
+	if (!*deleted)
+		return NULL;
+	TRY(delete_tags_of(s, repository, d));
+	return delete_referrer(s, repository, d);
+}
+
+struct err *records_generation(struct store *s, int64_t *out)
+{
+	AUTO_BUF struct buf value = {0};
+	bool found = false;
+	*out = 0;
+	TRY(store_record_get(s, SPACE_STATE, KEY_GENERATION, &value, &found));
+	if (found && !str_to_i64(buf_str(&value), out))
+		return err_new(ERR_CORRUPT, "record %s/%s is not a number", SPACE_STATE, KEY_GENERATION);
+	return NULL;
+}
+
+/* ---- the rest ---- */
+
+static struct err *any_row(void *ctx, const struct store_record_row *row)
+{
+	(void)row;
+	*(bool *)ctx = true;
+	return NULL;
+}
+
+struct err *records_repository_known(struct store *s, const char *repository, bool *known)
+{
+	*known = false;
+	AUTO_FREE char *tags = tag_key(repository, "");
+	TRY(store_record_each(s, SPACE_TAG, tags, NULL, 1, any_row, known));
+	if (*known)
+		return NULL;
+	AUTO_FREE char *manifests = mem_printf("%s@", repository);
+	return store_record_each(s, SPACE_MANIFEST, manifests, NULL, 1, any_row, known);
+}
+
+struct err *records_child_has(struct store *s, const char *repository, const struct digest *d, bool *found)
+{
+	TRY(records_blob_has(s, repository, d, found));
+	if (*found)
+		return NULL;
+	AUTO_FREE char *key = digest_key(repository, d);
+	AUTO_BUF struct buf value = {0};
+	return store_record_get(s, SPACE_MANIFEST, key, &value, found);
+}
+
+struct err *records_atomically(struct store *s, struct err *(*fn)(void *ctx), void *ctx)
+{
+	TRY(store_begin(s));
+	struct err *e = fn(ctx);
+	if (!e)
+		return store_commit(s);
+	store_rollback(s);
+	return e;
+}

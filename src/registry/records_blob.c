@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "registry/registry_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static char *blob_key(const struct digest *d, const char *repository)
+{
+	char text[DIGEST_TEXT_MAX];
+	return mem_printf("%s@%s", digest_text(d, text), repository);
+}
+
+struct err *records_blob_decode(struct str value, uint64_t *size, int64_t *at)
+{
+	AUTO_JSON json_t *o = NULL;
+	int64_t n = 0;
+	TRY(json_parse(value, "blob record", &o));
+	TRY(json_get_int(o, "size", "blob record", &n));
+	TRY(json_get_int(o, "at", "blob record", at));
+	*size = (uint64_t)n;
+	return NULL;
+}
+
+struct err *records_blob_has(struct store *s, const char *repository, const struct digest *d, bool *found)
+{
+	AUTO_FREE char *key = blob_key(d, repository);
+	AUTO_BUF struct buf value = {0};
+	return store_record_get(s, SPACE_BLOB, key, &value, found);
+}
+
+struct err *records_blob_put(struct store *s, const char *repository, const struct digest *d, uint64_t size)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *key = blob_key(d, repository);
+	AUTO_FREE char *value =
+		mem_printf("{\"size\":%llu,\"at\":%lld}", (unsigned long long)size, (long long)clock_now());
+	struct store_ref ref = {STORE_REF_BLOB, digest_text(d, text)};
+	return store_record_put(s, &(struct store_record){SPACE_BLOB, key, str_c(value), &ref, 1});
+}
+
+struct err *records_blob_delete(
+	struct store *s, const char *repository, const struct digest *d, bool *deleted)
+{
+	AUTO_FREE char *key = blob_key(d, repository);
+	return store_record_delete(s, SPACE_BLOB, key, deleted);
+}
+
+static struct err *any_row(void *ctx, const struct store_record_row *row)
+{
+	(void)row;
+	*(bool *)ctx = true;
+	return NULL;
+}
+
+struct err *records_blob_anywhere(struct store *s, const struct digest *d, bool *found)
+{
+	AUTO_FREE char *prefix = blob_key(d, "");
+	*found = false;
+	return store_record_each(s, SPACE_BLOB, prefix, NULL, 1, any_row, found);
+}
+
+struct err *records_blob_refresh(struct store *s, const char *repository, const struct digest *d)
+{
+	AUTO_FREE char *key = blob_key(d, repository);
+	AUTO_BUF struct buf value = {0};
+	bool found = false;
+	uint64_t size = 0;
+	int64_t at = 0;
+	TRY(store_record_get(s, SPACE_BLOB, key, &value, &found));
+	if (!found)
+		return NULL;
+	TRY(records_blob_decode(buf_str(&value), &size, &at));
+	if (clock_now() - at < REGISTRY_BLOB_GRACE / 2)
+		return NULL;
+	return records_blob_put(s, repository, d, size);
+}

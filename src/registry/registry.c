@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "registry/registry.h"
+
+#include "base/mem.h"
+#include "registry/registry_internal.h"
+
+#include <stdlib.h>
+
+struct registry_server {
+	struct registry shared;
+	struct http_handler handler;
+};
+
+static void request_free(void *ctx, void *state)
+{
+	(void)ctx;
+	struct request *q = state;
+	if (!q)
+		return;
+	store_blob_abandon(q->blob);
+	if (q->partial)
+		store_partial_close(q->partial);
+	buf_fini(&q->manifest);
+	free(q->repository);
+	free(q->reference);
+	free(q);
+}
+
+static struct err *ping(struct http_exchange *x)
+{
+	if (!cstr_eq(http_method(x), "GET") && !is_head(x)) {
+		reply_method(x, "GET, HEAD");
+		return NULL;
+	}
+	AUTO_JSON json_t *empty = json_object();
+	reply_json(x, "application/json", empty);
+	return NULL;
+}
+
+static struct err *dispatch(struct request *q, struct http_exchange *x, enum route_kind kind)
+{
+	switch (kind) {
+	case ROUTE_TAGS:
+		return tags_begin(q, x);
+	case ROUTE_MANIFEST:
+		return manifest_begin(q, x);
+	case ROUTE_REFERRERS:
+		return referrers_begin(q, x);
+	case ROUTE_BLOB:
+		return blob_begin(q, x);
+	case ROUTE_UPLOAD_START:
+		return upload_start_begin(q, x);
+	case ROUTE_UPLOAD:
+		return upload_begin(q, x);
+	case ROUTE_CATALOG:
+		return catalog_begin(q, x);
+	case ROUTE_PING:
+		return ping(x);
+	case ROUTE_UNKNOWN:
+		break;
+	}
+	reply_error(x, 404, "UNSUPPORTED", "the registry has nothing at this path");
+	return NULL;
+}
+
+static struct err *on_begin(void *ctx, struct http_exchange *x, void **state)
+{
+	struct registry_server *rs = ctx;
+	http_set_header(x, "Docker-Distribution-API-Version", "registry/2.0");
+	http_set_header(x, "X-Content-Type-Options", "nosniff");
+	struct route route;
+	registry_route(http_path(x), &route);
+	bool named = route.kind != ROUTE_PING && route.kind != ROUTE_CATALOG && route.kind != ROUTE_UNKNOWN;
+	if (named && !repository_valid(route.repository)) {
+		reply_error(x, 400, "NAME_INVALID",
+			"a repository name has parts of a-z and 0-9 joined by one '.', one or two '_' or "
+			"'-', "
+			"split by '/', and at most 255 characters");
+		return NULL;
+	}
+	struct request *q = mem_new(struct request);
+	q->r = &rs->shared;
+	q->s = rs->shared.store;
+	q->repository = mem_strndup(route.repository.ptr, route.repository.len);
+	q->reference = mem_strndup(route.reference.ptr, route.reference.len);
+	*state = q;
+	return dispatch(q, x, route.kind);
+}
+
+static struct err *on_body(void *ctx, struct http_exchange *x, void *state, const void *p, size_t len)
+{
+	(void)ctx;
+	struct request *q = state;
+	if (!q)
+		return NULL;
+	q->received += len;
+	if (q->use == BODY_MANIFEST) {
+		if (q->received > MANIFEST_MAX)
+			reply_error(x, 413, "SIZE_INVALID", "a manifest may have at most %u MiB",
+				MANIFEST_MAX >> 20);
+		else
+			buf_add(&q->manifest, p, len);
+		return NULL;
+	}
+	return upload_body(q, p, len);
+}
+
+static struct err *on_end(void *ctx, struct http_exchange *x, void *state)
+{
+	(void)ctx;
+	struct request *q = state;
+	return q->use == BODY_MANIFEST ? manifest_end(q, x) : upload_end(q, x);
+}
+
+static void on_error(void *ctx, struct http_exchange *x, struct err *e)
+{
+	(void)ctx;
+	http_set_header(x, "Docker-Distribution-API-Version", "registry/2.0");
+	reply_err(x, e, "UNSUPPORTED");
+}
+
+struct err *registry_new(struct store *s, struct registry **out)
+{
+	struct registry_server *rs = mem_new(struct registry_server);
+	rs->shared.store = s;
+	rs->handler = (struct http_handler){
+		.begin = on_begin,
+		.body = on_body,
+		.end = on_end,
+		.free_state = request_free,
+		.on_error = on_error,
+		.ctx = rs,
+	};
+	*out = &rs->shared;
+	return NULL;
+}
+
+void registry_free(struct registry *r)
+{
+	if (r)
+		free(container_of(r, struct registry_server, shared));
+}
+
+const struct http_handler *registry_handler(struct registry *r)
+{
+	return &container_of(r, struct registry_server, shared)->handler;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Registry server (OCI distribution-spec v1.1) over the store: it serves the very blobs the builder wrote.
+ * Repositories and tags are "tag" records
+ * "<repository>:<tag>", manifests of a repository are "manifest" records "<repository>@<digest>".
+ */
+#pragma once
+
+#include "base/cancel.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "http/server.h"
+#include "oci/image.h"
+#include "store/store.h"
+
+struct registry;
+
+/* How long a blob that was uploaded, mounted or asked for stays in a repository without a manifest that names
+ * it. ns. */
+#define REGISTRY_BLOB_GRACE (INT64_C(24) * 3600 * 1000000000)
+
+MUST_USE struct err *registry_new(struct store *s, struct registry **out);
+void registry_free(struct registry *r);
+/* Handles every request whose path is /v2/ or below. Borrowed, as long as r. */
+const struct http_handler *registry_handler(struct registry *r);
+
+/* What "release" does to the embedded registry without a server running: record the tag. Existing tag: same
+ * digest is success (*already), another one ERR_EXISTS unless overwrite. */
+MUST_USE struct err *registry_publish(struct store *s, const char *repository, const char *tag,
+	const struct descriptor *image, bool overwrite, bool *already);
+/* Tags of a repository, sorted bytewise. */
+MUST_USE struct err *registry_tags(struct store *s, const char *repository, struct strvec *out);
+MUST_USE struct err *registry_repositories(struct store *s, struct strvec *out);
+/* *found false when absent. */
+MUST_USE struct err *registry_get(
+	struct store *s, const char *repository, const char *tag, struct descriptor *out, bool *found);
+
+/* Forget blobs of repositories that no manifest there names and whose grace (ns; 0: REGISTRY_BLOB_GRACE) is
+ * over, so that the store's gc can take them. May run beside pushes, also of other processes. */
+MUST_USE struct err *registry_prune(
+	struct store *s, int64_t grace, const struct cancel *cancel, uint64_t *dropped);

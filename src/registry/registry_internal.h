@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the registry: a request taken apart, the records it works on, and the answers all endpoints share.
+ *
+ * Records (docs/formats.md, "Registry records"):
+ *   tag       <repository>:<tag>                  {mediaType, digest, size}
+ *   manifest  <repository>@<digest>               {mediaType, size, subject?}
+ *   referrer  <repository>@<subject>/<digest>     descriptor of a manifest that names subject
+ *   repoblob  <digest>@<repository>               {size, at}: the blob may be read in that repository
+ *   registry  generation                          a counter that every manifest put raises
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "http/server.h"
+#include "oci/image.h"
+#include "registry/registry.h"
+#include "store/store.h"
+
+#define SPACE_TAG "tag"
+#define SPACE_MANIFEST "manifest"
+#define SPACE_REFERRER "referrer"
+#define SPACE_BLOB "repoblob"
+#define SPACE_STATE "registry"
+#define KEY_GENERATION "generation"
+
+struct registry {
+	struct store *store;
+};
+
+/* ---- a request ---- */
+
+enum route_kind {
+	ROUTE_PING,
+	ROUTE_CATALOG,
+	ROUTE_TAGS,
+	ROUTE_MANIFEST,
+	ROUTE_REFERRERS,
+	ROUTE_BLOB,
+	ROUTE_UPLOAD_START,
+	ROUTE_UPLOAD,
+	ROUTE_UNKNOWN,
+};
+
+/* Views of the path that was parsed. */
+struct route {
+	enum route_kind kind;
+	struct str repository;
+	struct str reference; /* tag, digest or upload id */
+};
+void registry_route(const char *path, struct route *out);
+
+enum body_use { BODY_NONE, BODY_MANIFEST, BODY_BLOB, BODY_CHUNK };
+
+/* One exchange's state. */
+struct request {
+	struct registry *r;
+	struct store *s;
+	char *repository;
+	char *reference;
+	enum body_use use;
+	struct digest digest;           /* of the manifest or blob named in the URL; unset: by tag */
+	struct buf manifest;            /* BODY_MANIFEST */
+	struct store_blob_writer *blob; /* BODY_BLOB */
+	struct store_partial *partial;  /* BODY_CHUNK, or a session that BODY_BLOB ends */
+	bool finish;                    /* BODY_CHUNK: commit at the end (PUT) */
+	uint64_t expected;              /* bytes of a range that was announced, else 0 */
+	uint64_t received;
+};
+
+/* ---- answers ---- */
+
+/* An error body of the distribution-spec. Headers set before are kept. Never fails. */
+void reply_error(struct http_exchange *x, int status, const char *code, const char *fmt, ...) PRINTF(4, 5);
+/* From an error of ours (consumed): user mistakes are told as they are, the rest is logged and told in
+ * general. */
+void reply_err(struct http_exchange *x, struct err *e, const char *code);
+void reply_method(struct http_exchange *x, const char *allowed);
+void reply_empty(struct http_exchange *x, int status);
+/* status is 200; HEAD gets the headers. */
+void reply_json(struct http_exchange *x, const char *media_type, const json_t *body);
+void reply_digest_headers(struct http_exchange *x, const struct digest *d);
+/* Has the client these very bytes already (If-None-Match)? Then 304 was answered. */
+bool reply_not_modified(struct http_exchange *x, const struct digest *d);
+/* "Link" to the next page. query is ready to use in a URL. */
+void reply_next_page(struct http_exchange *x, const char *path, const char *query);
+bool is_head(const struct http_exchange *x);
+/* n of a paged listing. Absent: *out 0 and *given false. False when it was refused, and answered. */
+bool page_size(struct http_exchange *x, uint64_t *out, bool *given);
+
+/* ---- records; "put" and "delete" ones take part in the caller's store_begin ---- */
+
+MUST_USE struct err *records_tag_get(
+	struct store *s, const char *repository, const char *tag, struct descriptor *out, bool *found);
+MUST_USE struct err *records_tag_put(
+	struct store *s, const char *repository, const char *tag, const struct descriptor *d);
+MUST_USE struct err *records_tag_delete(
+	struct store *s, const char *repository, const char *tag, bool *deleted);
+/* Tags above after (NULL: all), at most limit (0: all). */
+MUST_USE struct err *records_tags(
+	struct store *s, const char *repository, const char *after, size_t limit, struct strvec *out);
+
+/* digest, size and media type of a manifest that the repository has. */
+MUST_USE struct err *records_manifest_get(
+	struct store *s, const char *repository, const struct digest *d, struct descriptor *out, bool *found);
+/* The manifest and, if it has a subject, its entry among the referrers; raises the generation. */
+MUST_USE struct err *records_manifest_put(
+	struct store *s, const char *repository, const struct descriptor *d, const struct manifest *m);
+/* With its tags and its entry among the referrers. */
+MUST_USE struct err *records_manifest_delete(
+	struct store *s, const char *repository, const struct digest *d, bool *deleted);
+
+MUST_USE struct err *records_blob_has(
+	struct store *s, const char *repository, const struct digest *d, bool *found);
+MUST_USE struct err *records_blob_put(
+	struct store *s, const char *repository, const struct digest *d, uint64_t size);
+MUST_USE struct err *records_blob_delete(
+	struct store *s, const char *repository, const struct digest *d, bool *deleted);
+/* Some repository that has it. */
+MUST_USE struct err *records_blob_anywhere(struct store *s, const struct digest *d, bool *found);
+/* Its grace starts anew if half of it is over: who was told that it is here will not send it. */
+MUST_USE struct err *records_blob_refresh(struct store *s, const char *repository, const struct digest *d);
+MUST_USE struct err *records_blob_decode(struct str value, uint64_t *size, int64_t *at);
+
+MUST_USE struct err *records_generation(struct store *s, int64_t *out);
+MUST_USE struct err *records_repository_known(struct store *s, const char *repository, bool *known);
+
+/* Is the child there: a manifest or a blob of the repository? */
+MUST_USE struct err *records_child_has(
+	struct store *s, const char *repository, const struct digest *d, bool *found);
+
+/* fn(ctx) as one transaction. */
+MUST_USE struct err *records_atomically(struct store *s, struct err *(*fn)(void *ctx), void *ctx);
+
+/* ---- endpoints; each answers or sets q->use ---- */
+
+MUST_USE struct err *tags_begin(struct request *q, struct http_exchange *x);
+MUST_USE struct err *catalog_begin(struct request *q, struct http_exchange *x);
+MUST_USE struct err *referrers_begin(struct request *q, struct http_exchange *x);
+MUST_USE struct err *manifest_begin(struct request *q, struct http_exchange *x);
+MUST_USE struct err *manifest_end(struct request *q, struct http_exchange *x);
+MUST_USE struct err *blob_begin(struct request *q, struct http_exchange *x);
+MUST_USE struct err *upload_start_begin(struct request *q, struct http_exchange *x);
+MUST_USE struct err *upload_begin(struct request *q, struct http_exchange *x);
+MUST_USE struct err *upload_body(struct request *q, const void *p, size_t len);
+MUST_USE struct err *upload_end(struct request *q, struct http_exchange *x);
+
+/* Ranges of RFC 9110, 14: what to send of size bytes. */
+enum range_result { RANGE_WHOLE, RANGE_PART, RANGE_UNSATISFIABLE };
+enum range_result range_parse(const char *header, uint64_t size, uint64_t *from, uint64_t *length);
+/* "a-b" of an upload (Content-Range without a unit, as the distribution-spec has it); "bytes a-b/n" is taken
+ * too. */
+bool content_range_parse(const char *header, uint64_t *from, uint64_t *to);

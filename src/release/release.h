@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Releasing a container at a commit, and what has been released. */
+#pragma once
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "engine/engine.h"
+#include "repo/repo.h"
+
+struct release_request {
+	struct repo *repo;
+	const char *name;
+	const char *ref; /* NULL: HEAD */
+	bool dry_run;
+	bool force; /* dirty or unpushed; a dirty one gets another tag shape */
+	bool no_cache;
+	struct event_stream *events;
+	const struct cancel *cancel;
+};
+
+/* What one build file of the container at the commit becomes. */
+struct release_job {
+	enum build_kind kind;
+	char *version, *tag;
+	char *reference; /* full */
+	char *runner;    /* label from cooper.yaml */
+	/* after running */
+	struct digest digest;
+	struct digest inputs;
+	bool already; /* was published before with this very digest */
+	char *error;  /* text of why it failed, NULL if it did not */
+};
+struct release_plan {
+	struct container container;
+	struct commit commit;
+	struct repo_config config;
+	bool dirty, forced;
+	char *source_url; /* NULL if there is no remote */
+	struct vec jobs;  /* of struct release_job */
+};
+void release_plan_fini(struct release_plan *p);
+
+/* Everything a dry run shows: nothing is built and nothing leaves the machine. */
+MUST_USE struct err *release_plan_make(const struct release_request *rq, struct release_plan *out);
+/* Build and publish each job; one failing does not stop the others; the first failure is returned with job
+ * errors filled in. on_failure (may be NULL) gets the Dockerfile's text of a failed build. */
+MUST_USE struct err *release_run(
+	struct engine *e, const struct release_request *rq, struct release_plan *plan, char **failed_text);
+
+struct listed_tag {
+	char *tag, *version;
+	struct digest digest;
+	char revision[41]; /* "" if not known */
+	enum provenance provenance;
+	char *reason;    /* of UNKNOWN */
+	int64_t created; /* of the image; 0 unknown */
+	uint64_t size;   /* of its layers; 0 unknown */
+};
+struct listed_container {
+	struct container container;
+	char *image;     /* registry/namespace/name */
+	struct vec tags; /* of struct listed_tag, newest version first */
+	char *error;     /* the registry could not be asked: why */
+};
+void listed_container_fini(struct listed_container *l);
+/* name NULL: all. vec of struct listed_container. max 0: no limit for each. */
+MUST_USE struct err *release_list(struct engine *e, struct repo *r, const char *name, size_t max,
+	const struct cancel *cancel, struct vec *out);

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One blob into the store. Small ones through memory; others into a partial file named by their digest, which
+ * a later try, or a later process, goes on from.
+ */
+#include "base/mem.h"
+#include "remote/remote_internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define SMALL ((uint64_t)1 << 20)
+/* A try that brought less than this counts as a failure in a row. */
+#define HEADWAY ((uint64_t)256 << 10)
+
+static const struct transfer_io no_io;
+
+struct fetch {
+	struct store *store;
+	const struct descriptor *blob;
+	const struct transfer_io *io;
+	struct progress progress;
+	struct store_partial *partial;
+	const struct http_response *r; /* of the try that runs */
+	uint64_t from;                 /* where the try that runs was asked to begin */
+	bool begun;                    /* its answer was looked at */
+	bool resumed;                  /* bytes of an earlier try are part of the file */
+	bool own_status; /* the answer, not the network, is to blame: no further try at this place */
+};
+
+static struct err *too_much(const struct fetch *f)
+{
+	return err_new(
+		ERR_CORRUPT, "more bytes come than the %" PRIu64 " that the manifest names", f->blob->size);
+}
+
+/* ---- small ---- */
+
+static struct err *put_small(struct fetch *f, const struct http_response *r)
+{
+	char a[DIGEST_TEXT_MAX], b[DIGEST_TEXT_MAX];
+	const struct digest *want = &f->blob->digest;
+	if (r->body.len != f->blob->size)
+		return err_new(ERR_CORRUPT, "%zu bytes came and the manifest names %" PRIu64, r->body.len,
+			f->blob->size);
+	AUTO(hasher_freep) struct hasher *h = hasher_new(want->algo);
+	struct digest have;
+	hasher_add(h, buf_cstr(&r->body), r->body.len);
+	hasher_finish(h, &have);
+	if (!digest_eq(&have, want))
+		return err_new(ERR_CORRUPT, "what came is %s and should be %s", digest_text(&have, a),
+			digest_text(want, b));
+	AUTO(store_blob_abandonp) struct store_blob_writer *w = NULL;
+	TRY(store_blob_begin(f->store, &w));
+	TRY(store_blob_write(w, buf_cstr(&r->body), r->body.len));
+	return store_blob_commit(steal(&w), want, &have);
+}
+
+static struct err *fetch_small(struct fetch *f, const struct call *base)
+{
+	struct call c = *base;
+	c.max_body = (size_t)SMALL;
+	AUTO(http_response_fini) struct http_response r = {0};
+	TRY(call_run(&c, &r));
+	if (r.status != 200)
+		return answer_error(&c, &r);
+	TRY(put_small(f, &r));
+	progress_set(&f->progress, f->blob->size);
+	return NULL;
+}
+
+/* ---- large ---- */
+
+/* Of "bytes 100-199/200". */
+static bool parse_content_range(const char *text, uint64_t *first, uint64_t *total)
+{
+	struct str rest = str_c(text), range, start;
+	if (!str_starts(rest, "bytes "))
+		return false;
+	rest = str_skip(rest, 6);
+	if (!str_split(&rest, '/', &range) || !str_split(&range, '-', &start))
+		return false;
+	*total = UINT64_MAX;
+	return str_to_u64(start, first) && (str_eq_c(rest, "*") || str_to_u64(rest, total));
+}
+
+/* The head of the answer decides where its bytes go. */
+static struct err *look_at_answer(struct fetch *f)
+{
+	uint64_t first = 0, total = UINT64_MAX, length;
+	const char *range = http_response_header(f->r, "Content-Range", 0);
+	const char *text = http_response_header(f->r, "Content-Length", 0);
+	f->begun = true;
+	if (f->r->status == 206) {
+		if (!range || !parse_content_range(range, &first, &total) || first != f->from) {
+			/* The next try asks for all of it. */
+			TRY(store_partial_truncate(f->partial, 0));
+			return err_new(ERR_UNAVAILABLE,
+				"bytes from %" PRIu64 " were asked for and '%.60s' came", f->from,
+				range ? range : "no Content-Range");
+		}
+	} else if (f->from) {
+		/* The range was ignored: all of it comes again. */
+		TRY(store_partial_truncate(f->partial, 0));
+		f->resumed = false;
+	}
+	if (f->r->status == 200 && text && str_to_u64(str_c(text), &length))
+		total = length;
+	if (total != UINT64_MAX && total != f->blob->size)
+		return err_new(ERR_CORRUPT,
+			"the registry has %" PRIu64 " bytes and the manifest names %" PRIu64, total,
+			f->blob->size);
+	return NULL;
+}
+
+static struct err *take_bytes(void *ctx, const void *p, size_t len)
+{
+	struct fetch *f = ctx;
+	if (!f->begun) {
+		struct err *e = look_at_answer(f);
+		if (e)
+			return e;
+	}
+	if (store_partial_size(f->partial) + len > f->blob->size)
+		return too_much(f);
+	TRY(store_partial_append(f->partial, p, len));
+	progress_set(&f->progress, store_partial_size(f->partial));
+	return NULL;
+}
+
+/* One request for what is missing. */
+static struct err *fetch_rest(struct fetch *f, const struct call *base, struct http_response *r)
+{
+	AUTO_FREE char *range = NULL;
+	struct call c = *base;
+	f->from = store_partial_size(f->partial);
+	f->resumed |= f->from > 0;
+	f->begun = false;
+	f->r = r;
+	if (f->from) {
+		range = mem_printf("Range: bytes=%" PRIu64 "-", f->from);
+		c.headers[0] = range;
+	}
+	c.write_body = take_bytes;
+	c.write_ctx = f;
+	TRY(call_once(&c, r));
+	if (r->status == 200 || r->status == 206) {
+		if (store_partial_size(f->partial) == f->blob->size)
+			return NULL;
+		return err_new(ERR_UNAVAILABLE, "GET %s ended after %" PRIu64 " of %" PRIu64 " bytes",
+			base->path, store_partial_size(f->partial), f->blob->size);
+	}
+	if (r->status == 416 && f->from) {
+		TRY(store_partial_truncate(f->partial, 0));
+		return err_new(ERR_UNAVAILABLE, "GET %s: the rest of the bytes was refused", base->path);
+	}
+	f->own_status = true;
+	return answer_error(&c, r);
+}
+
+static struct err *fetch_large(struct fetch *f, const struct call *base)
+{
+	struct retry retry = {.endpoint = base->endpoint, .io = f->io};
+	while (store_partial_size(f->partial) < f->blob->size) {
+		uint64_t before = store_partial_size(f->partial);
+		AUTO(http_response_fini) struct http_response r = {0};
+		f->own_status = false;
+		struct err *e = fetch_rest(f, base, &r);
+		if (!e)
+			return NULL;
+		if (store_partial_size(f->partial) > before + HEADWAY)
+			retry.tried = 0;
+		bool again = false;
+		struct err *stop = retry_wait(&retry, &r, f->own_status ? NULL : e, &again);
+		if (stop || !again)
+			return err_first(stop, e);
+		err_free(e);
+	}
+	return NULL;
+}
+
+/* Consumes the partial unless the failure leaves bytes to go on from. */
+static struct err *finish(struct fetch *f, bool *worth_anew)
+{
+	struct digest have;
+	*worth_anew = false;
+	struct err *e = store_partial_commit(f->partial, &f->blob->digest, &have);
+	if (!e || err_kind(e) == ERR_CORRUPT)
+		f->partial = NULL;
+	/* Bytes kept from an earlier process may be what is wrong. */
+	*worth_anew = err_kind(e) == ERR_CORRUPT && f->resumed;
+	return e;
+}
+
+static struct err *open_partial(struct fetch *f)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *name = mem_printf("pull-%s", digest_text(&f->blob->digest, text));
+	TRY(store_partial_open(f->store, name, true, &f->partial));
+	f->resumed = store_partial_size(f->partial) > 0;
+	if (store_partial_size(f->partial) > f->blob->size)
+		return store_partial_truncate(f->partial, 0);
+	return NULL;
+}
+
+static struct err *fetch_at(struct fetch *f, const struct call *base)
+{
+	if (f->blob->size <= SMALL)
+		return fetch_small(f, base);
+	for (int round = 0;; round++) {
+		bool anew = false;
+		if (!f->partial)
+			TRY(open_partial(f));
+		TRY(fetch_large(f, base));
+		struct err *e = finish(f, &anew);
+		if (!e || !anew || round)
+			return e;
+		err_ignore(e, "it is fetched once more from its first byte");
+	}
+}
+
+/* ---- places ---- */
+
+static struct err *fetch_route(struct fetch *f, const struct route *route)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *path =
+		mem_printf("/v2/%s/blobs/%s", route->repository, digest_text(&f->blob->digest, text));
+	const struct call c = {.endpoint = route->endpoint,
+		.repository = route->repository,
+		.actions = "pull",
+		.method = "GET",
+		.path = path,
+		.io = f->io};
+	struct err *e = fetch_at(f, &c);
+	return e ? err_wrap(e, "fetching blob %s from %s", text, route->endpoint->name) : NULL;
+}
+
+/* Layers that may not be distributed name where they are. No credentials go there. */
+static struct err *fetch_url(struct fetch *f, const struct route *route, const char *url)
+{
+	const struct call c = {
+		.endpoint = route->endpoint, .method = "GET", .path = url, .foreign = true, .io = f->io};
+	struct err *e = fetch_at(f, &c);
+	return e ? err_wrap(e, "fetching a foreign layer") : NULL;
+}
+
+static struct err *fetch_routes(struct fetch *f, const struct vec *routes)
+{
+	struct err *last = NULL;
+	const struct route *origin = vec_at(routes, routes->len - 1);
+	for (size_t i = 0; i < routes->len; i++) {
+		const struct route *route = vec_at(routes, i);
+		if (atomic_load(&route->endpoint->down))
+			continue;
+		struct err *e = fetch_route(f, route);
+		if (!e || err_kind(e) == ERR_CANCELED) {
+			err_free(last);
+			return e;
+		}
+		if (route->endpoint->mirror && error_may_pass(e))
+			atomic_store(&route->endpoint->down, true);
+		err_free(last);
+		last = e;
+	}
+	for (size_t i = 0; i < f->blob->urls.len && err_kind(last) == ERR_NOT_FOUND; i++) {
+		struct err *e = fetch_url(f, origin, f->blob->urls.ptr[i]);
+		if (!e)
+			err_free(last);
+		else
+			last = err_first(last, e);
+		if (!e)
+			return NULL;
+	}
+	return last;
+}
+
+static struct err *present(struct store *s, const struct digest *d, bool *out)
+{
+	int64_t size = -1;
+	TRY(store_blob_stat(s, d, &size));
+	*out = size >= 0;
+	return NULL;
+}
+
+struct err *fetch_blob_from(struct remote *r, const struct vec *routes, const struct descriptor *blob,
+	const struct transfer_io *io)
+{
+	bool there = false;
+	TRY(present(r->store, &blob->digest, &there));
+	if (there)
+		return NULL;
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *name = mem_printf("pull %s", digest_text(&blob->digest, text));
+	AUTO(store_unlockp) struct store_lock *lock = NULL;
+	bool waited = false;
+	TRY(store_lock(r->store, name, false, io->cancel, &waited, &lock));
+	if (waited)
+		TRY(present(r->store, &blob->digest, &there));
+	if (there)
+		return NULL;
+	struct fetch f = {.store = r->store, .blob = blob, .io = io};
+	progress_start(&f.progress, io, "pulling", &blob->digest, blob->size);
+	struct err *e = fetch_routes(&f, routes);
+	if (f.partial)
+		store_partial_close(f.partial);
+	return e;
+}
+
+/* ---- by reference, or from where it was seen ---- */
+
+static struct err *from_reference(struct remote *r, const struct reference *ref,
+	const struct descriptor *blob, const struct transfer_io *io)
+{
+	AUTO(routes_fini) struct vec routes = VEC_OF(struct route);
+	TRY(routes_for_pull(r, ref, &routes));
+	return fetch_blob_from(r, &routes, blob, io);
+}
+
+static struct err *from_origins(struct remote *r, const struct descriptor *blob, const struct transfer_io *io)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_STRVEC struct strvec places = {0};
+	struct err *last = NULL;
+	TRY(origin_get(r->store, &blob->digest, &places));
+	for (size_t i = 0; i < places.len; i++) {
+		AUTO(reference_fini) struct reference ref = {0};
+		struct err *e = reference_parse(places.ptr[i], false, &ref);
+		if (!e)
+			e = from_reference(r, &ref, blob, io);
+		if (!e || err_kind(e) == ERR_CANCELED) {
+			err_free(last);
+			return e;
+		}
+		last = err_first(last, e);
+	}
+	if (last)
+		return last;
+	last = err_new(ERR_NOT_FOUND, "blob %s is not in the store and no repository is known to have it",
+		digest_text(&blob->digest, text));
+	return err_hint(last, "pull the image that it belongs to again");
+}
+
+struct err *remote_fetch_blob(struct remote *r, const struct reference *ref, const struct descriptor *blob,
+	const struct transfer_io *io)
+{
+	bool there = false;
+	if (!io)
+		io = &no_io;
+	TRY(present(r->store, &blob->digest, &there));
+	if (there)
+		return NULL;
+	return ref ? from_reference(r, ref, blob, io) : from_origins(r, blob, io);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+#include "base/mem.h"
+#include "remote/access.h"
+#include "remote/remote_internal.h"
+
+#include <string.h>
+
+#define PAGE 1000
+#define PAGES_MAX 10000
+#define BODY_MAX ((size_t)16 << 20)
+
+static const struct transfer_io no_io;
+
+/* The target of Link: <target>; rel="next". NULL if there is none. Caller frees. */
+static char *next_link(const struct http_response *r)
+{
+	const char *text = NULL;
+	for (unsigned i = 0; (text = http_response_header(r, "Link", i)); i++) {
+		struct str s = str_c(text);
+		ptrdiff_t open = str_index(s, '<'), close = str_index(s, '>');
+		if (open < 0 || close < open)
+			continue;
+		const char *rel = strstr(text + close, "rel=");
+		if (rel && !cstr_starts(rel, "rel=\"next\"") && !cstr_starts(rel, "rel=next"))
+			continue;
+		return mem_strndup(text + open + 1, (size_t)(close - open - 1));
+	}
+	return NULL;
+}
+
+static struct err *take_page(const struct call *c, const struct http_response *r, struct strvec *out)
+{
+	AUTO_FREE char *shown = url_for_message(r->final_url);
+	AUTO_FREE char *what = mem_printf("%s %s: the list of tags", c->method, shown);
+	AUTO_JSON json_t *doc = NULL;
+	TRY(json_parse(buf_str(&r->body), what, &doc));
+	if (!json_is_object(doc))
+		return err_new(ERR_INVALID, "%s is not an object", what);
+	return json_get_strings(doc, "tags", what, out);
+}
+
+/* Where the next page is, NULL at the end. It must be at the registry itself: the credentials go there. */
+static struct err *next_page(const struct http_response *r, char **next)
+{
+	AUTO_FREE char *link = next_link(r);
+	AUTO_FREE char *url = NULL;
+	*next = NULL;
+	if (!link)
+		return NULL;
+	TRY(url_resolve(r->final_url, link, &url));
+	if (!urls_same_origin(url, r->final_url) || cstr_eq(url, r->final_url))
+		return err_new(
+			ERR_INVALID, "the list of tags goes on at %s, which is not its next page", link);
+	*next = steal(&url);
+	return NULL;
+}
+
+static struct err *list(const struct route *route, const struct transfer_io *io, struct strvec *out)
+{
+	AUTO_FREE char *path = mem_printf("/v2/%s/tags/list?n=%d", route->repository, PAGE);
+	for (int page = 0; path; page++) {
+		const struct call c = {.endpoint = route->endpoint,
+			.repository = route->repository,
+			.actions = "pull",
+			.method = "GET",
+			.path = path,
+			.max_body = BODY_MAX,
+			.io = io};
+		AUTO(http_response_fini) struct http_response r = {0};
+		if (page == PAGES_MAX)
+			return err_new(ERR_INVALID, "the list of tags has more than %d pages", PAGES_MAX);
+		TRY(call_run(&c, &r));
+		if (r.status == 404 && page == 0)
+			return NULL;
+		if (r.status != 200)
+			return answer_error(&c, &r);
+		TRY(take_page(&c, &r, out));
+		char *next = NULL;
+		TRY(next_page(&r, &next));
+		mem_freep(&path);
+		path = next;
+	}
+	return NULL;
+}
+
+static void sort_unique(struct strvec *v)
+{
+	strvec_sort(v);
+	size_t n = 0;
+	for (size_t i = 0; i < v->len; i++) {
+		if (n && cstr_eq(v->ptr[n - 1], v->ptr[i]))
+			mem_freep(&v->ptr[i]);
+		else
+			v->ptr[n++] = v->ptr[i];
+	}
+	if (v->len)
+		v->ptr[n] = NULL;
+	v->len = n;
+}
+
+struct err *remote_tags(
+	struct remote *r, const struct reference *repo, const struct transfer_io *io, struct strvec *out)
+{
+	struct route route = {0};
+	AUTO_STRVEC struct strvec tags = {0};
+	TRY(route_for_push(r, repo, &route));
+	struct err *e = list(&route, io ? io : &no_io, &tags);
+	route_fini(&route);
+	if (e)
+		return err_wrap(e, "listing the tags of %s/%s", repo->registry, repo->repository);
+	sort_unique(&tags);
+	for (size_t i = 0; i < tags.len; i++)
+		strvec_push(out, tags.ptr[i]);
+	return NULL;
+}

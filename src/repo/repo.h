@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A GitOps repository: its git facts, cooper.yaml, containers and their versions. Reads commits through
+ * libgit2 (opened when first used). Threads: a repo belongs to one thread.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/event.h"
+#include "base/vec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct repo;
+
+/* The repository that contains dir (found upwards). ERR_NOT_FOUND with a hint when there is none. */
+MUST_USE struct err *repo_open(const char *dir, struct repo **out);
+void repo_free(struct repo *r);
+void repo_freep(struct repo **r);
+const char *repo_root(const struct repo *r);    /* absolute work tree; borrowed */
+const char *repo_git_dir(const struct repo *r); /* absolute; borrowed */
+
+struct commit {
+	char id[41];
+	char short_id[8]; /* the first 7 characters */
+	int64_t time;     /* committer time, ns */
+	char *subject;
+};
+void commit_fini(struct commit *c);
+/* Any revision git understands ("HEAD", a branch, a tag, 7+ hex). ERR_NOT_FOUND names ref; ambiguity is
+ * ERR_INVALID listing the candidates. */
+MUST_USE struct err *repo_resolve(struct repo *r, const char *ref, struct commit *out);
+/* Has the work tree changes below path ("" all; untracked files count, ignored ones do not)? The first few
+ * paths are appended to changed. */
+MUST_USE struct err *repo_dirty(struct repo *r, const char *path, bool *dirty, struct strvec *changed);
+/* Is the commit reachable from any remote-tracking branch? Without any remote: *has_remote false and *pushed
+ * true. */
+MUST_USE struct err *repo_is_pushed(struct repo *r, const struct commit *c, bool *pushed, bool *has_remote);
+/* Files at a commit ("git show"; NULL: in the work tree). *found false when absent; ERR_INVALID for a
+ * directory or link. */
+MUST_USE struct err *repo_read_at(
+	struct repo *r, const struct commit *c, const char *path, size_t max, struct buf *out, bool *found);
+/* Names below a directory at a commit (NULL: in the work tree), sorted, directories with a trailing slash.
+ * Absent: empty. */
+MUST_USE struct err *repo_list_at(
+	struct repo *r, const struct commit *c, const char *path, struct strvec *out);
+/*
+ * Where the remote that the main ref belongs to (or origin) can be looked at: "https://host/owner/repo",
+ * equal however a clone reaches it, without credentials. *out NULL if there is none or it is a path of this
+ * machine. Caller frees.
+ */
+MUST_USE struct err *repo_remote_url(struct repo *r, char **out);
+
+enum provenance { PROVENANCE_MAIN, PROVENANCE_BRANCH, PROVENANCE_UNKNOWN };
+/*
+ * Where a tag's commit stands against the main ref. hex: 7 characters of a tag or 40 of a revision label.
+ * reason (caller frees; NULL unless UNKNOWN) says why. commit (may be NULL) is filled unless UNKNOWN.
+ */
+MUST_USE struct err *repo_provenance(
+	struct repo *r, const char *hex, enum provenance *out, char **reason, struct commit *commit);
+/* The main ref in use ("origin/main") and its commit; *name NULL if there is none. Caller frees *name. */
+MUST_USE struct err *repo_main(struct repo *r, char **name, struct commit *c);
+
+/* cooper.yaml, defaults filled in. */
+struct repo_config {
+	char *registry;   /* NULL: the embedded registry of the local store */
+	char *namespace_; /* default: the name of the repository's folder, made valid */
+	char *main_ref;   /* NULL: first of upstream/main, origin/main, main (then master alike) */
+	char *containers; /* "containers" */
+	struct strvec manifests;
+	struct strvec helpers;
+	struct strvec runners; /* "dockerfile=k8s", ... */
+	char *server;
+};
+void repo_config_fini(struct repo_config *c);
+/* Parse text of path (for messages). Unknown keys are errors with line and a suggestion. folder: name for the
+ * default namespace. */
+MUST_USE struct err *repo_config_parse(
+	struct str text, const char *path, const char *folder, struct repo_config *out);
+/* At a commit, or of the work tree (c NULL); defaults when the file is absent. Also tells repo_main its main
+ * ref. */
+MUST_USE struct err *repo_config_load(struct repo *r, const struct commit *c, struct repo_config *out);
+
+enum build_kind { KIND_CONTAINER_PY, KIND_DOCKERFILE, KIND_NIX };
+#define BUILD_KINDS 3
+const char *build_kind_name(enum build_kind k); /* "container.py", "dockerfile", "nix" */
+const char *build_kind_file(enum build_kind k); /* "container.py", "Dockerfile", "default.nix" */
+
+struct container {
+	char *name;
+	char *dir; /* relative to the repository: "containers/miniflux" */
+	bool has[BUILD_KINDS];
+	char *kinds; /* "dockerfile+nix" */
+};
+void container_fini(struct container *c);
+/* All, sorted by name; vec of struct container. A folder without a build file is skipped with a warning on
+ * events. */
+MUST_USE struct err *repo_containers(struct repo *r, const struct repo_config *cfg, const struct commit *c,
+	struct event_stream *events, struct vec *out);
+/* One; ERR_NOT_FOUND lists the available ones with their kinds. */
+MUST_USE struct err *repo_container(struct repo *r, const struct repo_config *cfg, const struct commit *c,
+	const char *name, struct container *out);
+
+/* The version a build file declares. text of path; errors carry path:line. *out NULL when none is declared.
+ * Caller frees *out. */
+MUST_USE struct err *version_extract(
+	enum build_kind kind, struct str text, const char *path, struct event_stream *events, char **out);
+/* Tag rules. Caller frees. "v1.2.3-74029e1[-nix]". */
+char *release_tag(const char *version, const struct commit *c, enum build_kind kind);
+/* Of a build with uncommitted changes: "v1.2.3-74029e1-dirty-<8 hex of tree>[-nix]", which no provenance
+ * matches. tree: of the folder as it is. */
+char *release_tag_dirty(
+	const char *version, const struct commit *c, enum build_kind kind, const struct digest *tree);
+struct tag_parts {
+	char *version; /* without the leading v */
+	char sha7[8];
+	bool nix;
+};
+void tag_parts_fini(struct tag_parts *t);
+/* *ok false when the tag has not the form ^v(.+)-([0-9a-f]{7})(-nix)?$ */
+void tag_parse(const char *tag, bool *ok, struct tag_parts *out);
+/* Numeric-aware order of versions: <0, 0, >0. -rN above the release, -rc/-alpha/-beta below. */
+int version_cmp(const char *a, const char *b);

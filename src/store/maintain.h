@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Upkeep of a store: sweeping what crashes left, collecting what nothing refers to, checking, measuring.
+ * Processes: each may run beside builds, pushes and pulls of others.
+ */
+#pragma once
+
+#include "base/cancel.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Remove what dead processes left in tmp, locks and trees. Cheap when there is nothing. */
+MUST_USE struct err *store_sweep(struct store *s);
+
+/*
+ * What a process was told exists (blob and layer lookups, commits, puts) stays until the process ends or
+ * closes the store. One that runs for months calls this now and then to let go of what it was last told of
+ * before that time (clock_now() - age); it must not rely on such objects without asking again. See "Store" in
+ * docs/formats.md.
+ */
+MUST_USE struct err *store_lease_trim(struct store *s, int64_t before);
+
+/* Zero means default (docs/formats.md): 14 days, 20 GiB of cache, no count limit. */
+struct store_gc_options {
+	int64_t keep_for;    /* ns since last use that evictable records are kept */
+	uint64_t keep_bytes; /* cache size to shrink to, least recently used first */
+	uint64_t keep_count; /* evictable records kept */
+	bool all;            /* evict everything evictable */
+	bool dry_run;        /* count only */
+};
+struct store_gc_result {
+	uint64_t records, layers, trees, blobs, volumes, bytes;
+};
+MUST_USE struct err *store_gc(struct store *s, const struct store_gc_options *opt,
+	const struct cancel *cancel, struct store_gc_result *out);
+
+struct store_verify_result {
+	uint64_t blobs, blob_bytes, trees, layers, records;
+	uint64_t problems; /* each one was reported */
+	uint64_t repaired; /* quarantined or dropped so that the next build makes it again */
+};
+/* Re-hash all blobs, check that what records, layers and links name exists. report gets one line for each
+ * problem. Bad blobs are moved to quarantine/ when repair is set, and whatever only a rebuild can restore is
+ * forgotten. */
+MUST_USE struct err *store_verify(struct store *s, bool repair, const struct cancel *cancel,
+	void (*report)(void *ctx, const char *problem), void *ctx, struct store_verify_result *out);
+
+struct store_usage {
+	uint64_t blob_count, blob_bytes;
+	uint64_t tree_count, tree_bytes;
+	uint64_t volume_count, volume_bytes;
+	uint64_t record_count;
+	uint64_t reclaimable_bytes; /* what gc --all would free */
+	uint64_t free_bytes;        /* of the disk */
+};
+MUST_USE struct err *store_usage(struct store *s, struct store_usage *out);

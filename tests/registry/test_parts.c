@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "registry/registry_internal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void ranges(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *header;
+		uint64_t size;
+		enum range_result result;
+		uint64_t from, length;
+	} cases[] = {
+		{NULL, 10, RANGE_WHOLE, 0, 0},
+		{"bytes=0-0", 10, RANGE_PART, 0, 1},
+		{"bytes=500-1499", 2048, RANGE_PART, 500, 1000},
+		{"bytes=500-", 2048, RANGE_PART, 500, 1548},
+		{"bytes=-500", 2048, RANGE_PART, 1548, 500},
+		{"bytes=-5000", 2048, RANGE_PART, 0, 2048},
+		{"bytes=2000-5000", 2048, RANGE_PART, 2000, 48},
+		{"Bytes= 1-2", 10, RANGE_PART, 1, 2},
+		{"bytes=5000-10000", 2048, RANGE_UNSATISFIABLE, 0, 0},
+		{"bytes=2048-", 2048, RANGE_UNSATISFIABLE, 0, 0},
+		{"bytes=500-0", 2048, RANGE_UNSATISFIABLE, 0, 0},
+		{"bytes=-0", 2048, RANGE_UNSATISFIABLE, 0, 0},
+		{"bytes=0-", 0, RANGE_UNSATISFIABLE, 0, 0},
+		{"bytes=-1", 0, RANGE_UNSATISFIABLE, 0, 0},
+		{"bytes=0-18446744073709551615", 10, RANGE_PART, 0, 10},
+		{"bytes=0-99999999999999999999999", 10, RANGE_WHOLE, 0, 0},
+		{"bytes=0-1,3-4", 10, RANGE_WHOLE, 0, 0},
+		{"bytes=", 10, RANGE_WHOLE, 0, 0},
+		{"bytes=-", 10, RANGE_WHOLE, 0, 0},
+		{"bytes=a-b", 10, RANGE_WHOLE, 0, 0},
+		{"bytes=--1", 10, RANGE_WHOLE, 0, 0},
+		{"items=0-1", 10, RANGE_WHOLE, 0, 0},
+		{"", 10, RANGE_WHOLE, 0, 0},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint64_t from = 0, length = 0;
+		enum range_result r = range_parse(cases[i].header, cases[i].size, &from, &length);
+		if (r != cases[i].result)
+			fail_msg("range \"%s\"", cases[i].header);
+		if (r == RANGE_PART) {
+			assert_int_equal(from, cases[i].from);
+			assert_int_equal(length, cases[i].length);
+		}
+	}
+}
+
+static void content_ranges(void **state)
+{
+	(void)state;
+	uint64_t a = 0, b = 0;
+	assert_true(content_range_parse("0-1023", &a, &b) && a == 0 && b == 1023);
+	assert_true(content_range_parse("bytes 5-6/*", &a, &b) && a == 5 && b == 6);
+	assert_true(content_range_parse("bytes=5-6", &a, &b) && a == 5 && b == 6);
+	static const char *const bad[] = {"", "-", "5-", "-5", "6-5", "a-b", "0x1-2", "bytes", "bytes */5"};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(content_range_parse(bad[i], &a, &b));
+}
+
+static void check_route(const char *path, enum route_kind kind, const char *repository, const char *reference)
+{
+	struct route r;
+	registry_route(path, &r);
+	if (r.kind != kind || (repository && !str_eq_c(r.repository, repository)) ||
+		(reference && !str_eq_c(r.reference, reference)))
+		fail_msg("path \"%s\"", path);
+}
+
+static void routes(void **state)
+{
+	(void)state;
+	check_route("/v2", ROUTE_PING, NULL, NULL);
+	check_route("/v2/", ROUTE_PING, NULL, NULL);
+	check_route("/v2/_catalog", ROUTE_CATALOG, NULL, NULL);
+	check_route("/v2/a/tags/list", ROUTE_TAGS, "a", NULL);
+	check_route("/v2/a/b/c/tags/list", ROUTE_TAGS, "a/b/c", NULL);
+	check_route("/v2/a/manifests/v1", ROUTE_MANIFEST, "a", "v1");
+	check_route("/v2/a/manifests/sha256:ab", ROUTE_MANIFEST, "a", "sha256:ab");
+	check_route("/v2/a/blobs/sha256:ab", ROUTE_BLOB, "a", "sha256:ab");
+	check_route("/v2/a/blobs/uploads", ROUTE_UPLOAD_START, "a", NULL);
+	check_route("/v2/a/blobs/uploads/", ROUTE_UPLOAD_START, "a", NULL);
+	check_route("/v2/a/b/blobs/uploads/0123", ROUTE_UPLOAD, "a/b", "0123");
+	check_route("/v2/a/referrers/sha256:ab", ROUTE_REFERRERS, "a", "sha256:ab");
+	/* Repositories may be called like parts of the API. */
+	check_route("/v2/manifests/manifests/blobs", ROUTE_MANIFEST, "manifests", "blobs");
+	check_route("/v2/blobs/uploads/manifests/x", ROUTE_MANIFEST, "blobs/uploads", "x");
+	check_route("/v2/tags/list/tags/list", ROUTE_TAGS, "tags/list", NULL);
+	check_route("/v2/blobs/uploads", ROUTE_UPLOAD_START, "", NULL);
+	check_route("/v2/a", ROUTE_UNKNOWN, NULL, NULL);
+	check_route("/v2/manifests/x", ROUTE_MANIFEST, "", "x");
+	check_route("/v1/a/manifests/x", ROUTE_UNKNOWN, NULL, NULL);
+	check_route("/", ROUTE_UNKNOWN, NULL, NULL);
+	check_route("", ROUTE_UNKNOWN, NULL, NULL);
+	check_route("/v2//", ROUTE_UNKNOWN, NULL, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ranges),
+		cmocka_unit_test(content_ranges),
+		cmocka_unit_test(routes),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

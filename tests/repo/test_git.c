@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "git_fixture.h"
+
+#include "base/clock.h"
+#include "base/map.h"
+
+#include <openssl/sha.h>
+#include <unistd.h>
+
+/* A repository "r" with one container, and a bare "origin" that has its first commit. */
+static void make_repo(void)
+{
+	sh("git init -q --bare origin.git; git init -q r; cd r; mkdir -p containers/web/assets "
+	   "containers/helper;"
+	   "printf 'ARG CONTAINER_APP_VERSION=1.2.3\\nFROM scratch\\n' > containers/web/Dockerfile; echo x > "
+	   "containers/helper/x.sh;"
+	   "echo hi > containers/web/assets/a; ln -s Dockerfile containers/web/link; echo '*.log' > "
+	   ".gitignore;"
+	   "git add .; git commit -qm 'first commit'; git remote add origin ../origin.git; git push -q -u "
+	   "origin main");
+}
+
+static void test_open(void **state)
+{
+	(void)state;
+	make_repo();
+	AUTO(repo_freep) struct repo *r = open_at("r/containers/web");
+	AUTO_FREE char *root = path_join(tmp, "r");
+	assert_string_equal(repo_root(r), root);
+	AUTO_FREE char *git = path_join(tmp, "r/.git");
+	assert_string_equal(repo_git_dir(r), git);
+	struct repo *none = NULL;
+	sh("mkdir plain");
+	AUTO_FREE char *plain = path_join(tmp, "plain");
+	expect(repo_open(plain, &none), ERR_NOT_FOUND, "no git repository at or above");
+	AUTO_FREE char *bare = path_join(tmp, "origin.git");
+	expect(repo_open(bare, &none), ERR_UNSUPPORTED, "bare repository");
+}
+
+static void test_worktree_and_extensions(void **state)
+{
+	(void)state;
+	make_repo();
+	sh("cd r; git branch side; git worktree add -q ../wt side; git config core.repositoryformatversion 1;"
+	   "git config extensions.worktreeConfig true; git config extensions.partialClone origin");
+	AUTO(repo_freep) struct repo *r = open_at("wt/containers");
+	AUTO_FREE char *root = path_join(tmp, "wt");
+	assert_string_equal(repo_root(r), root);
+	AUTO(commit_fini) struct commit c = {0};
+	assert_null(repo_resolve(r, "HEAD", &c));
+	assert_string_equal(c.subject, "first commit");
+	enum provenance p = PROVENANCE_UNKNOWN;
+	AUTO_FREE char *reason = NULL;
+	assert_null(repo_provenance(r, c.id, &p, &reason, NULL));
+	assert_int_equal(p, PROVENANCE_MAIN);
+}
+
+static void test_other_owner(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	make_repo();
+	sh("chown -R 12345:12345 r");
+	AUTO_FREE char *path = path_join(tmp, "r");
+	struct repo *r = NULL;
+	expect(repo_open(path, &r), ERR_DENIED, "git config --global --add safe.directory");
+	sh("git config --global --add safe.directory %s/r", tmp);
+	AUTO(repo_freep) struct repo *ok = open_at("r");
+	sh("git config --global --replace-all safe.directory /elsewhere");
+	AUTO_FREE char *below = path_join(path, "containers");
+	expect(repo_open(below, &r), ERR_DENIED, path);
+	sh("git config --global --replace-all safe.directory '*'");
+	AUTO(repo_freep) struct repo *all = open_at("r");
+	sh("git config --global --unset-all safe.directory");
+}
+
+static void test_resolve(void **state)
+{
+	(void)state;
+	make_repo();
+	AUTO_FREE char *first = output("git -C r rev-parse HEAD");
+	sh("cd r; git tag -a -m x annotated; git tag light; git checkout -qb feature; git commit -q "
+	   "--allow-empty -m 'second one';"
+	   "git checkout -q main");
+	AUTO(repo_freep) struct repo *r = open_at("r");
+	static const char *const same[] = {
+		"HEAD", "main", "annotated", "light", "origin/main", "feature~1", "refs/heads/main"};
+	for (size_t i = 0; i < ARRAY_LEN(same); i++) {
+		AUTO(commit_fini) struct commit c = {0};
+		assert_null(repo_resolve(r, same[i], &c));
+		assert_string_equal(c.id, first);
+		assert_int_equal(strlen(c.short_id), 7);
+		assert_memory_equal(c.short_id, first, 7);
+		assert_int_equal(c.time, INT64_C(1767323045) * CLOCK_SECOND);
+	}
+	first[10] = 0;
+	AUTO(commit_fini) struct commit c = {0};
+	assert_null(repo_resolve(r, first, &c));
+	expect(repo_resolve(r, "featur", &c), ERR_NOT_FOUND, "did you mean \"feature\"?");
+	expect(repo_resolve(r, "0123456", &c), ERR_NOT_FOUND, "git fetch");
+	expect(repo_resolve(r, "HEAD:containers", &c), ERR_INVALID, "is not a commit");
+	expect(repo_resolve(r, "", &c), ERR_INVALID, "empty");
+	expect(repo_resolve(r, "a..b~^", &c), ERR_INVALID, "a..b~^");
+	sh("git init -q empty");
+	AUTO(repo_freep) struct repo *empty = open_at("empty");
+	expect(repo_resolve(empty, "HEAD", &c), ERR_NOT_FOUND, "has no commit yet");
+}
+
+static void test_dirty(void **state)
+{
+	(void)state;
+	make_repo();
+	AUTO(repo_freep) struct repo *r = open_at("r");
+	bool dirty = true;
+	AUTO_STRVEC struct strvec changed = {0};
+	assert_null(repo_dirty(r, "", &dirty, &changed));
+	assert_false(dirty);
+	sh("cd r/containers; mkdir web-two; echo x > web-two/new; echo x > web/ignored.log");
+	assert_null(repo_dirty(r, "containers/web", &dirty, &changed));
+	assert_false(dirty);
+	assert_null(repo_dirty(r, "", &dirty, &changed));
+	assert_true(dirty);
+	assert_int_equal(changed.len, 1);
+	assert_string_equal(changed.ptr[0], "containers/web-two/new");
+	sh("cd r/containers; chmod +x web/Dockerfile");
+	assert_null(repo_dirty(r, "containers/web", &dirty, NULL));
+	assert_true(dirty);
+	sh("cd r/containers; chmod -x web/Dockerfile; git rm -q --cached web/assets/a");
+	assert_null(repo_dirty(r, "containers/web", &dirty, NULL));
+	assert_true(dirty);
+	sh("cd r; git reset -q --hard; for i in 1 2 3 4 5 6 7 8; do echo x > containers/web/n$i; done");
+	strvec_clear(&changed);
+	assert_null(repo_dirty(r, "containers/web", &dirty, &changed));
+	assert_true(dirty);
+	assert_int_equal(changed.len, 5);
+	expect(repo_dirty(r, "../x", &dirty, NULL), ERR_INVALID, "not a plain path");
+}
+
+static void test_pushed(void **state)
+{
+	(void)state;
+	make_repo();
+	sh("cd r; git commit -q --allow-empty -m two");
+	AUTO(repo_freep) struct repo *r = open_at("r");
+	bool pushed = false, remote = false;
+	AUTO(commit_fini) struct commit first = {0}, second = {0};
+	assert_null(repo_resolve(r, "HEAD~1", &first));
+	assert_null(repo_resolve(r, "HEAD", &second));
+	assert_null(repo_is_pushed(r, &first, &pushed, &remote));
+	assert_true(pushed && remote);
+	assert_null(repo_is_pushed(r, &second, &pushed, &remote));
+	assert_true(!pushed && remote);
+	sh("cd r; git push -q origin HEAD:refs/heads/topic");
+	assert_null(repo_is_pushed(r, &second, &pushed, &remote));
+	assert_true(pushed);
+	sh("cd r; git remote remove origin");
+	AUTO(repo_freep) struct repo *again = open_at("r");
+	assert_null(repo_is_pushed(again, &second, &pushed, &remote));
+	assert_true(pushed && !remote);
+}
+
+static void test_read(void **state)
+{
+	(void)state;
+	make_repo();
+	sh("cd r; echo changed > containers/web/assets/a; rm containers/web/Dockerfile");
+	AUTO(repo_freep) struct repo *r = open_at("r");
+	AUTO(commit_fini) struct commit c = {0};
+	assert_null(repo_resolve(r, "HEAD", &c));
+	AUTO_BUF struct buf b = {0};
+	bool found = false;
+	assert_null(repo_read_at(r, &c, "containers/web/assets/a", 100, &b, &found));
+	assert_true(found);
+	assert_string_equal(buf_cstr(&b), "hi\n");
+	buf_clear(&b);
+	assert_null(repo_read_at(r, NULL, "containers/web/assets/a", 100, &b, &found));
+	assert_string_equal(buf_cstr(&b), "changed\n");
+	assert_null(repo_read_at(r, &c, "containers/web/nothing", 100, &b, &found));
+	assert_false(found);
+	assert_null(repo_read_at(r, NULL, "containers/web/Dockerfile", 100, &b, &found));
+	assert_false(found);
+	assert_null(repo_read_at(r, &c, "containers/web/Dockerfile", 100, &b, &found));
+	assert_true(found);
+	expect(repo_read_at(r, &c, "containers/web/Dockerfile", 10, &b, &found), ERR_INVALID,
+		"more than the 10");
+	expect(repo_read_at(r, &c, "containers/web/link", 100, &b, &found), ERR_INVALID, "is a link");
+	expect(repo_read_at(r, NULL, "containers/web/link", 100, &b, &found), ERR_INVALID, "is a link");
+	expect(repo_read_at(r, &c, "containers", 100, &b, &found), ERR_INVALID, "is a directory");
+	expect(repo_read_at(r, &c, "../r/x", 100, &b, &found), ERR_INVALID, "not a plain path");
+	expect(repo_read_at(r, NULL, "/etc/passwd", 100, &b, &found), ERR_INVALID, "not a plain path");
+	AUTO_STRVEC struct strvec names = {0};
+	assert_null(repo_list_at(r, &c, "containers/web", &names));
+	assert_int_equal(names.len, 3);
+	assert_string_equal(names.ptr[0], "Dockerfile");
+	assert_string_equal(names.ptr[1], "assets/");
+	assert_null(repo_list_at(r, &c, "no/such", &names));
+	assert_null(repo_list_at(r, NULL, "no/such", &names));
+	assert_int_equal(names.len, 3);
+	strvec_clear(&names);
+	assert_null(repo_list_at(r, &c, "", &names));
+	assert_true(strvec_has(&names, "containers/"));
+	sh("ln -s / r/containers/out; ln -s %s/plain r/containers/away", tmp);
+	strvec_clear(&names);
+	assert_null(repo_list_at(r, NULL, "containers", &names));
+	assert_true(strvec_has(&names, "out") && strvec_has(&names, "away"));
+}
+
+static void count_warnings(void *ctx, const struct event *e)
+{
+	struct buf *b = ctx;
+	buf_addf(b, "%s " STR_FMT "\n", e->where.file, STR_ARG(e->text));
+}
+
+static void test_containers(void **state)
+{
+	(void)state;
+	make_repo();
+	sh("cd r/containers; mkdir a a-b Upper sub; touch a/default.nix a/Dockerfile a-b/container.py "
+	   "Upper/Dockerfile flake.nix;"
+	   "mkdir sub/Dockerfile; touch sub/Dockerfile/x; ln -s web linked; git add .; git commit -qm more; "
+	   "mkdir late; touch late/Dockerfile");
+	AUTO(repo_freep) struct repo *r = open_at("r");
+	AUTO(repo_config_fini) struct repo_config cfg = {0};
+	AUTO(commit_fini) struct commit c = {0};
+	assert_null(repo_resolve(r, "HEAD", &c));
+	assert_null(repo_config_load(r, &c, &cfg));
+	assert_string_equal(cfg.namespace_, "r");
+	struct event_stream *events = event_stream_new();
+	AUTO_BUF struct buf warnings = {0};
+	event_stream_add(events, count_warnings, &warnings);
+	struct vec all = VEC_OF(struct container);
+	assert_null(repo_containers(r, &cfg, &c, events, &all));
+	event_stream_free(events);
+	AUTO_BUF struct buf got = {0};
+	for (size_t i = 0; i < all.len; i++) {
+		struct container *one = vec_at(&all, i);
+		buf_addf(&got, "%s %s %s;", one->name, one->dir, one->kinds);
+		container_fini(one);
+	}
+	vec_fini(&all);
+	assert_string_equal(buf_cstr(&got), "a containers/a dockerfile+nix;a-b containers/a-b "
+					    "container.py;web containers/web dockerfile;");
+	assert_non_null(strstr(buf_cstr(&warnings), "containers/helper/ skipped: no container.py"));
+	assert_non_null(strstr(buf_cstr(&warnings), "containers/Upper/ skipped: \"Upper\" cannot be"));
+	assert_non_null(strstr(buf_cstr(&warnings), "containers/sub/ skipped"));
+	struct container one = {0};
+	expect(repo_container(r, &cfg, &c, "wbe", &one), ERR_NOT_FOUND,
+		"did you mean \"web\"? There are: a (dockerfile+nix), a-b (container.py), web");
+	expect(repo_container(r, &cfg, &c, "late", &one), ERR_NOT_FOUND, "commit it first");
+	expect(repo_container(r, &cfg, &c, "helper", &one), ERR_NOT_FOUND, "holds no build file");
+	expect(repo_container(r, &cfg, &c, "../web", &one), ERR_INVALID, "cannot be the name");
+	expect(repo_container(r, &cfg, &c, "linked", &one), ERR_INVALID, "a file or a link");
+	expect(repo_container(r, &cfg, NULL, "linked", &one), ERR_INVALID, "a file or a link");
+	assert_null(repo_container(r, &cfg, NULL, "late", &one));
+	assert_true(one.has[KIND_DOCKERFILE]);
+	container_fini(&one);
+}
+
+static enum provenance provenance(const char *dir, const char *hex, const char *reason_part)
+{
+	AUTO(repo_freep) struct repo *r = open_at(dir);
+	AUTO(repo_config_fini) struct repo_config cfg = {0};
+	assert_null(repo_config_load(r, NULL, &cfg));
+	enum provenance p = PROVENANCE_MAIN;
+	AUTO_FREE char *reason = NULL;
+	AUTO(commit_fini) struct commit c = {0};
+	AUTO(err_freep) struct err *e = repo_provenance(r, hex, &p, &reason, &c);
+	if (e)
+		fail_msg("%s", err_message(e));
+	if (!strstr(reason ? reason : "", reason_part))
+		fail_msg("reason \"%s\" without \"%s\"", reason, reason_part);
+	assert_int_equal(p == PROVENANCE_UNKNOWN, reason != NULL);
+	assert_int_equal(p == PROVENANCE_UNKNOWN, c.subject == NULL);
+	return p;
+}
+
+static void test_provenance(void **state)
+{
+	(void)state;
+	make_repo();
+	sh("cd r; for i in 2 3 4 5 6 7; do git commit -q --allow-empty -m $i; done; git checkout -qb "
+	   "squashed; git commit -q --allow-empty -m on-branch;"
+	   "git checkout -q -b merged main; git commit -q --allow-empty -m to-merge; git checkout -q main;"
+	   "git merge -q --no-ff -m merge merged; git push -q origin main");
+	AUTO_FREE char *first = output("git -C r rev-parse --short=7 main~5");
+	AUTO_FREE char *on_branch = output("git -C r rev-parse --short=7 squashed");
+	AUTO_FREE char *merged = output("git -C r rev-parse merged");
+	AUTO_FREE char *blob = output("git -C r rev-parse --short=7 HEAD:.gitignore");
+	assert_int_equal(provenance("r", first, ""), PROVENANCE_MAIN);
+	assert_int_equal(provenance("r", merged, ""), PROVENANCE_MAIN);
+	assert_int_equal(provenance("r", on_branch, ""), PROVENANCE_BRANCH);
+	assert_int_equal(provenance("r", blob, "no commit"), PROVENANCE_UNKNOWN);
+	assert_int_equal(provenance("r", "0123456", "no commit 0123456 here"), PROVENANCE_UNKNOWN);
+	assert_int_equal(provenance("r", "abc", "no commit id"), PROVENANCE_UNKNOWN);
+	assert_int_equal(provenance("r", "main", "no commit id"), PROVENANCE_UNKNOWN);
+	/* names that look like the commit count for nothing */
+	sh("cd r; git tag %s main~3; git branch -q %s main", on_branch, on_branch);
+	assert_int_equal(provenance("r", on_branch, ""), PROVENANCE_BRANCH);
+	sh("cd r; git tag -d %s; git branch -qD %s squashed; git reflog expire --expire=now --all; git gc -q "
+	   "--prune=now",
+		on_branch, on_branch);
+	assert_int_equal(provenance("r", on_branch, "its branch is gone"), PROVENANCE_UNKNOWN);
+	assert_int_equal(provenance("r", first, ""), PROVENANCE_MAIN);
+	/* a local main that is ahead does not count while there is a remote one */
+	sh("cd r; git commit -q --allow-empty -m ahead");
+	AUTO_FREE char *ahead = output("git -C r rev-parse HEAD");
+	assert_int_equal(provenance("r", ahead, ""), PROVENANCE_BRANCH);
+	sh("cd r; echo 'main: main' > cooper.yaml");
+	assert_int_equal(provenance("r", ahead, ""), PROVENANCE_MAIN);
+}
+
+static void test_provenance_shallow(void **state)
+{
+	(void)state;
+	make_repo();
+	sh("cd r; for i in 2 3 4 5; do git commit -q --allow-empty -m $i; done; git push -q origin main; git "
+	   "branch side main~2;"
+	   "git checkout -q side; git commit -q --allow-empty -m s; git push -q origin side; cd ..;"
+	   "git clone -q --depth 2 --no-single-branch file://$PWD/origin.git shallow");
+	AUTO_FREE char *old = output("git -C r rev-parse --short=7 main~3");
+	AUTO_FREE char *tip = output("git -C r rev-parse --short=7 main");
+	AUTO_FREE char *near = output("git -C r rev-parse --short=7 main~1");
+	AUTO_FREE char *side = output("git -C r rev-parse side");
+	assert_int_equal(provenance("shallow", tip, ""), PROVENANCE_MAIN);
+	assert_int_equal(provenance("shallow", near, ""), PROVENANCE_MAIN);
+	assert_int_equal(provenance("shallow", old, "git fetch --unshallow"), PROVENANCE_UNKNOWN);
+	assert_int_equal(provenance("shallow", side, "git fetch --unshallow"), PROVENANCE_UNKNOWN);
+	AUTO(repo_freep) struct repo *r = open_at("shallow");
+	AUTO(commit_fini) struct commit c = {0};
+	assert_null(repo_resolve(r, "HEAD", &c));
+	bool pushed = false, remote = false;
+	assert_null(repo_is_pushed(r, &c, &pushed, &remote));
+	assert_true(pushed && remote);
+	sh("cd shallow; git worktree add -q ../wts origin/side");
+	assert_int_equal(provenance("wts", side, "git fetch --unshallow"), PROVENANCE_UNKNOWN);
+}
+
+static void test_main_ref(void **state)
+{
+	(void)state;
+	sh("git init -q -b trunk r; cd r; git commit -q --allow-empty -m x");
+	AUTO_FREE char *id = output("git -C r rev-parse HEAD");
+	assert_int_equal(provenance("r", id, "tried upstream/main, origin/main, main, upstream/master"),
+		PROVENANCE_UNKNOWN);
+	AUTO(repo_freep) struct repo *r = open_at("r");
+	AUTO_FREE char *name = NULL;
+	static const char *const rising[] = {"refs/heads/master", "refs/remotes/upstream/master",
+		"refs/heads/main", "refs/remotes/origin/main", "refs/remotes/upstream/main"};
+	for (size_t i = 0; i < ARRAY_LEN(rising); i++) {
+		sh("cd r; git update-ref %s HEAD", rising[i]);
+		mem_freep(&name);
+		AUTO(commit_fini) struct commit c = {0};
+		assert_null(repo_main(r, &name, &c));
+		assert_true(cstr_ends(rising[i], name));
+		assert_string_equal(c.id, id);
+	}
+	sh("cd r; echo 'main: origin/production' > cooper.yaml");
+	AUTO(repo_config_fini) struct repo_config cfg = {0};
+	assert_null(repo_config_load(r, NULL, &cfg));
+	mem_freep(&name);
+	expect(repo_main(r, &name, NULL), ERR_NOT_FOUND,
+		"no branch \"origin/production\", which cooper.yaml names");
+}
+
+static void object_name(const char *type, const char *body, char out[41])
+{
+	AUTO_FREE char *all = mem_printf("%s %zu", type, strlen(body));
+	AUTO_BUF struct buf b = {0};
+	buf_add(&b, all, strlen(all) + 1);
+	buf_adds(&b, body);
+	unsigned char sum[20];
+	SHA1((const unsigned char *)b.ptr, b.len, sum);
+	for (int i = 0; i < 20; i++)
+		sprintf(out + 2 * i, "%02x", sum[i]);
+}
+
+/* Two bodies whose names agree in 7 characters, the first made from fmt a and the second from fmt b. */
+static void collide(char *(*make_a)(int), const char *type_a, char *(*make_b)(int), const char *type_b,
+	char **a, char **b)
+{
+	AUTO(map_freep) struct map *seen = map_new(NULL);
+	for (int i = 0; i < 1000000; i++) {
+		AUTO_FREE char *x = make_a(i), *y = make_b(i + 1000000);
+		char hx[41], hy[41];
+		object_name(type_a, x, hx);
+		object_name(type_b, y, hy);
+		map_set(seen, str_n(hx, 7), (void *)(intptr_t)(i + 1));
+		void *hit = map_get(seen, str_n(hy, 7));
+		if (hit) {
+			*a = make_a((int)(intptr_t)hit - 1);
+			*b = steal(&y);
+			return;
+		}
+	}
+	fail_msg("no collision found");
+}
+
+static char *commit_body(int i)
+{
+	return mem_printf(
+		"tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor t <t@example> 1767323045 +0000\n"
+		"committer t <t@example> 1767323045 +0000\n\nnumber %d\n",
+		i);
+}
+
+static char *blob_body(int i)
+{
+	return mem_printf("blob %d\n", i);
+}
+
+static char *store_object(const char *type, const char *body)
+{
+	AUTO_FREE char *path = path_join(tmp, "body");
+	assert_null(file_replace(AT_FDCWD, path, body, strlen(body), 0644, false));
+	AUTO_FREE char *command = mem_printf("git -C r hash-object -t %s -w --stdin < body", type);
+	return output(command);
+}
+
+static void test_ambiguous(void **state)
+{
+	(void)state;
+	make_repo();
+	sh("cd r; git hash-object -t tree -w /dev/null > /dev/null");
+	AUTO_FREE char *a = NULL, *b = NULL;
+	collide(commit_body, "commit", commit_body, "commit", &a, &b);
+	AUTO_FREE char *x = store_object("commit", a), *y = store_object("commit", b);
+	assert_memory_equal(x, y, 7);
+	AUTO_FREE char *prefix = mem_strndup(x, 7);
+	assert_int_equal(provenance("r", prefix, "2 commits begin with"), PROVENANCE_UNKNOWN);
+	assert_int_equal(provenance("r", x, ""), PROVENANCE_BRANCH);
+	AUTO(repo_freep) struct repo *r = open_at("r");
+	AUTO(commit_fini) struct commit c = {0};
+	expect(repo_resolve(r, prefix, &c), ERR_INVALID, x);
+	AUTO_FREE char *d = NULL, *e = NULL;
+	collide(commit_body, "commit", blob_body, "blob", &d, &e);
+	AUTO_FREE char *only = store_object("commit", d), *blob = store_object("blob", e);
+	assert_memory_equal(only, blob, 7);
+	only[7] = 0;
+	assert_int_equal(provenance("r", only, ""), PROVENANCE_BRANCH);
+	assert_null(repo_resolve(r, only, &c));
+	assert_true(cstr_starts(c.id, only));
+}
+
+static void test_remote_of_main(void **state)
+{
+	(void)state;
+	make_repo();
+	AUTO(repo_freep) struct repo *r = open_at("r");
+	char *url = NULL;
+	assert_null(repo_remote_url(r, &url));
+	assert_null(url); /* a path of this machine */
+	sh("cd r; git remote set-url origin https://me:secret@forge.example/fork/lab.git; git remote add "
+	   "upstream git@forge.example:team/lab.git");
+	AUTO(repo_freep) struct repo *two = open_at("r");
+	assert_null(repo_remote_url(two, &url));
+	assert_string_equal(url, "https://forge.example/fork/lab");
+	mem_freep(&url);
+	sh("cd r; git update-ref refs/remotes/upstream/main HEAD");
+	assert_null(repo_remote_url(two, &url));
+	assert_string_equal(url, "https://forge.example/team/lab");
+	mem_freep(&url);
+	sh("cd r; git remote remove origin; git remote remove upstream");
+	AUTO(repo_freep) struct repo *none = open_at("r");
+	assert_null(repo_remote_url(none, &url));
+	assert_null(url);
+}
+
+#define GIT_TEST(f) cmocka_unit_test_setup_teardown(f, make_tmp, drop_tmp)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		GIT_TEST(test_open),
+		GIT_TEST(test_worktree_and_extensions),
+		GIT_TEST(test_other_owner),
+		GIT_TEST(test_resolve),
+		GIT_TEST(test_dirty),
+		GIT_TEST(test_pushed),
+		GIT_TEST(test_read),
+		GIT_TEST(test_containers),
+		GIT_TEST(test_provenance),
+		GIT_TEST(test_provenance_shallow),
+		GIT_TEST(test_main_ref),
+		GIT_TEST(test_ambiguous),
+		GIT_TEST(test_remote_of_main),
+	};
+	return cmocka_run_group_tests(tests, make_home, drop_home);
+}
