@@ -4,6 +4,7 @@
 
 #include "archive/compress.h"
 
+#include <isa-l/igzip_lib.h>
 #include <stdbool.h>
 
 /*
@@ -15,6 +16,24 @@
 
 MUST_USE struct err *compressor_new_threads(
 	enum codec c, unsigned threads, byte_sink *sink, void *ctx, struct compressor **out);
+
+/* What a chunk's deflate blocks take at most: stored blocks cost 5 bytes for each 64 KiB, a flush ends with
+ * an empty one. */
+#define GZIP_CHUNK_OUT (GZIP_CHUNK + GZIP_CHUNK / 65535 * 5 + 1024)
+
+struct gzip_chunk {
+	uint8_t *in; /* GZIP_CHUNK bytes, len of them filled */
+	size_t len;
+	bool last;    /* of the stream */
+	uint8_t *out; /* GZIP_CHUNK_OUT bytes */
+	size_t out_len;
+};
+
+/*
+ * Deflate one chunk on its own; s and level_buf (ISAL_DEF_LVL1_DEFAULT bytes) may hold anything. The bytes
+ * depend on the chunk alone. COMP_OK, or the library's error.
+ */
+MUST_USE int gzip_deflate_chunk(struct isal_zstream *s, uint8_t *level_buf, struct gzip_chunk *c);
 
 struct gzip_pool;
 /* Threads start when there is more than one chunk. */

@@ -4,7 +4,6 @@
 #include "base/mem.h"
 
 #include <isa-l/crc.h>
-#include <isa-l/igzip_lib.h>
 #include <pthread.h>
 
 /*
@@ -13,19 +12,13 @@
  */
 #define LEVEL 1
 #define LEVEL_BUF ISAL_DEF_LVL1_DEFAULT
-/* Stored blocks cost 5 bytes for each 64 KiB; a flush ends with an empty one. */
-#define OUT_CAP (GZIP_CHUNK + GZIP_CHUNK / 65535 * 5 + 1024)
 
 enum job_state { JOB_FREE, JOB_READY, JOB_TAKEN, JOB_DONE };
 
 struct job {
 	enum job_state state;
-	bool last;
 	int rc;
-	size_t len;
-	size_t out_len;
-	uint8_t *in;
-	uint8_t *out;
+	struct gzip_chunk chunk;
 };
 
 struct gzip_pool {
@@ -46,21 +39,37 @@ struct gzip_pool {
 	uint8_t *level_buf;
 };
 
-static void deflate_job(struct job *j, struct isal_zstream *s, uint8_t *level_buf)
+/*
+ * The library (2.30) looks up the third byte of a stream without history by a hash of the stream's own
+ * address instead of the data, so that now and then the same input gives other bytes at another address. What
+ * it uses for the last bytes before a flush has no such fault, and takes more than three to make history of
+ * them: so the first few go in alone. It costs some bytes a chunk and no time.
+ */
+#define FIRST 8
+
+int gzip_deflate_chunk(struct isal_zstream *s, uint8_t *level_buf, struct gzip_chunk *c)
 {
-	isal_deflate_stateless_init(s);
+	isal_deflate_init(s);
 	s->level = LEVEL;
 	s->level_buf = level_buf;
 	s->level_buf_size = LEVEL_BUF;
-	s->flush = FULL_FLUSH;
-	s->end_of_stream = j->last;
 	s->gzip_flag = IGZIP_DEFLATE;
-	s->next_in = j->in;
-	s->avail_in = (uint32_t)j->len;
-	s->next_out = j->out;
-	s->avail_out = OUT_CAP;
-	j->rc = isal_deflate_stateless(s);
-	j->out_len = s->total_out;
+	s->next_in = c->in;
+	s->next_out = c->out;
+	s->avail_out = GZIP_CHUNK_OUT;
+	int rc = COMP_OK;
+	if (c->len > FIRST) {
+		s->flush = SYNC_FLUSH;
+		s->avail_in = FIRST;
+		rc = isal_deflate(s);
+	}
+	s->flush = FULL_FLUSH;
+	s->end_of_stream = c->last;
+	s->avail_in = (uint32_t)c->len - s->total_in;
+	if (rc == COMP_OK)
+		rc = isal_deflate(s);
+	c->out_len = s->total_out;
+	return rc == COMP_OK && (s->avail_in > 0 || s->avail_out == 0) ? STATELESS_OVERFLOW : rc;
 }
 
 static void *worker(void *arg)
@@ -77,7 +86,7 @@ static void *worker(void *arg)
 		struct job *j = &g->jobs[g->taken++ % g->n_jobs];
 		j->state = JOB_TAKEN;
 		pthread_mutex_unlock(&g->lock);
-		deflate_job(j, s, level_buf);
+		j->rc = gzip_deflate_chunk(s, level_buf, &j->chunk);
 		pthread_mutex_lock(&g->lock);
 		j->state = JOB_DONE;
 		pthread_cond_signal(&g->done);
@@ -123,8 +132,8 @@ void gzip_pool_freep(struct gzip_pool **gp)
 	pthread_cond_destroy(&g->ready);
 	pthread_mutex_destroy(&g->lock);
 	for (unsigned i = 0; i < g->n_jobs; i++) {
-		mem_freep(&g->jobs[i].in);
-		mem_freep(&g->jobs[i].out);
+		mem_freep(&g->jobs[i].chunk.in);
+		mem_freep(&g->jobs[i].chunk.out);
 	}
 	mem_freep(&g->jobs);
 	mem_freep(&g->thread);
@@ -152,13 +161,13 @@ static struct err *write_trailer(struct gzip_pool *g)
 static struct err *write_job(struct gzip_pool *g, struct job *j)
 {
 	if (j->rc != COMP_OK)
-		return err_new(ERR_BUG, "gzip: compressing %zu bytes gave %d", j->len, j->rc);
+		return err_new(ERR_BUG, "gzip: compressing %zu bytes gave %d", j->chunk.len, j->rc);
 	if (g->written++ == 0)
 		TRY(write_header(g));
-	g->crc = crc32_gzip_refl(g->crc, j->in, j->len);
-	g->total += j->len;
-	bool last = j->last;
-	TRY(g->sink(g->ctx, j->out, j->out_len));
+	g->crc = crc32_gzip_refl(g->crc, j->chunk.in, j->chunk.len);
+	g->total += j->chunk.len;
+	bool last = j->chunk.last;
+	TRY(g->sink(g->ctx, j->chunk.out, j->chunk.out_len));
 	j->state = JOB_FREE;
 	return last ? write_trailer(g) : NULL;
 }
@@ -177,7 +186,7 @@ static struct err *write_oldest(struct gzip_pool *g)
 		pthread_cond_wait(&g->done, &g->lock);
 	pthread_mutex_unlock(&g->lock);
 	if (mine)
-		deflate_job(j, &g->stream, g->level_buf);
+		j->rc = gzip_deflate_chunk(&g->stream, g->level_buf, &j->chunk);
 	return write_job(g, j);
 }
 
@@ -186,11 +195,11 @@ struct err *gzip_pool_chunk(struct gzip_pool *g, uint8_t **out)
 	struct job *j = &g->jobs[g->put % g->n_jobs];
 	while (g->put - g->written >= g->n_jobs)
 		TRY(write_oldest(g));
-	if (!j->in) {
-		j->in = mem_alloc(GZIP_CHUNK);
-		j->out = mem_alloc(OUT_CAP);
+	if (!j->chunk.in) {
+		j->chunk.in = mem_alloc(GZIP_CHUNK);
+		j->chunk.out = mem_alloc(GZIP_CHUNK_OUT);
 	}
-	*out = j->in;
+	*out = j->chunk.in;
 	return NULL;
 }
 
@@ -205,8 +214,8 @@ struct err *gzip_pool_put(struct gzip_pool *g, size_t len, bool last)
 {
 	struct job *j = &g->jobs[g->put % g->n_jobs];
 	pthread_mutex_lock(&g->lock);
-	j->len = len;
-	j->last = last;
+	j->chunk.len = len;
+	j->chunk.last = last;
 	j->state = JOB_READY;
 	g->put++;
 	pthread_cond_signal(&g->ready);

@@ -8,8 +8,9 @@
 
 #include <bzlib.h>
 #include <lzma.h>
+#include <sys/mman.h>
 
-#define GZIP_STABLE "sha256:ad02a176fbd6554f7a7d752241fdc04ea0c403010f27ef7e675464e267cd1af5"
+#define GZIP_STABLE "sha256:1fcf0eb0f26dff875576cfd316e78628d1f1ac641e0f7e28f7008388ed99038f"
 
 static void random_bytes_of(struct buf *b, size_t len, uint32_t seed)
 {
@@ -152,6 +153,43 @@ static void test_threads(void **state)
 			}
 		}
 	}
+}
+
+/* Where the codec's state lies in memory must not show: one place in a thousand did, in the first hundred
+ * bytes of a chunk. */
+static void test_address(void **state)
+{
+	(void)state;
+	enum { PLACES = 20000, LEN = 4096 };
+	const size_t span = (size_t)1 << 34;
+	uint8_t *map =
+		mmap(NULL, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_not_equal(map, MAP_FAILED);
+	AUTO_FREE uint8_t *in = mem_alloc(LEN), *out = mem_alloc(GZIP_CHUNK_OUT),
+			  *want = mem_alloc(GZIP_CHUNK_OUT);
+	AUTO_FREE uint8_t *level_buf = mem_alloc(ISAL_DEF_LVL1_DEFAULT);
+	size_t want_len = 0;
+	uint64_t seed = 1;
+	for (int i = 0; i < PLACES; i++) {
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		if (i % 100 == 0)
+			for (size_t k = 0; k < LEN; k++) {
+				seed = seed * 6364136223846793005u + 1442695040888963407u;
+				in[k] = (uint8_t)('a' + (seed >> 62));
+			}
+		uint8_t *place =
+			map + ((seed >> 20) % (span - 2 * sizeof(struct isal_zstream)) & ~(size_t)15);
+		struct gzip_chunk c = {.in = in, .len = LEN, .out = i % 100 ? out : want};
+		assert_int_equal(gzip_deflate_chunk((struct isal_zstream *)place, level_buf, &c), COMP_OK);
+		if (i % 100 == 0)
+			want_len = c.out_len;
+		assert_int_equal(c.out_len, want_len);
+		assert_memory_equal(c.out, want, want_len);
+		uint8_t *page = map + ((size_t)(place - map) & ~(size_t)4095);
+		madvise(page, sizeof(struct isal_zstream) + 8192 - sizeof(struct isal_zstream) % 4096,
+			MADV_DONTNEED);
+	}
+	munmap(map, span);
 }
 
 /* A compressor given up half-way: threads must end. */
@@ -339,10 +377,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_deterministic), cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_abandoned), cmocka_unit_test(test_stable_gzip),
-		cmocka_unit_test(test_gzip_header), cmocka_unit_test(test_detect),
-		cmocka_unit_test(test_many_members), cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_damaged), cmocka_unit_test(test_bomb),
+		cmocka_unit_test(test_address), cmocka_unit_test(test_abandoned),
+		cmocka_unit_test(test_stable_gzip), cmocka_unit_test(test_gzip_header),
+		cmocka_unit_test(test_detect), cmocka_unit_test(test_many_members),
+		cmocka_unit_test(test_truncated), cmocka_unit_test(test_damaged), cmocka_unit_test(test_bomb),
 		cmocka_unit_test(test_unsupported), cmocka_unit_test(test_errors_pass),
 		cmocka_unit_test_setup_teardown(test_foreign_readers, scratch_setup, scratch_teardown)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
