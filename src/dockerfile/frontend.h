@@ -40,9 +40,12 @@ struct named_context {
 struct dockerfile_request {
 	const char *path; /* for messages: "containers/miniflux/Dockerfile" */
 	struct str text;
-	const char *ignore_path;       /* of the ignore file read, for messages; NULL if none */
-	struct str ignore_text;        /* its content */
-	const char *target;            /* stage name or index; NULL: the last */
+	const char *ignore_path;  /* of the ignore file read, for messages; NULL if none */
+	struct str ignore_text;   /* its content */
+	struct node *context;     /* of the graph: its files below context_path are the context; NULL: the
+				     OP_LOCAL "context" */
+	const char *context_path; /* absolute */
+	const char *target;       /* stage name or index; NULL: the last */
 	const char *const *build_args; /* "K=V" */
 	const char *const *labels;     /* "K=V", win over the file's */
 	const struct named_context *contexts;

@@ -65,11 +65,36 @@ static struct err *local_ignores(struct lower *lw, const char *local, struct str
 	return read_ignores(buf_str(&text), path, out);
 }
 
+/* A context that is made by other steps: what the ignore file leaves of it, owned by root as a local one is.
+ */
+static struct err *made_context(struct lower *lw, struct node **out)
+{
+	struct strvec exclude AUTO_STRVEC = {0};
+	TRY(local_ignores(lw, "context", &exclude));
+	const char *path = lw->rq->context_path ? lw->rq->context_path : "/";
+	const char *const sources[] = {path + 1, NULL};
+	struct file_action copy = {.kind = FILE_COPY,
+		.input = 1,
+		.sources = sources,
+		.dir_contents = true,
+		.exclude = exclude.len ? strvec_list(&exclude) : NULL,
+		.dest = "/"};
+	struct op op = {.kind = OP_FILE, .file = {.actions = &copy, .action_count = 1}};
+	struct node *inputs[] = {NULL, lw->rq->context};
+	struct node_label label = {
+		.name = "[internal] load build context", .where = {.file = lw->rq->path}, .hidden = true};
+	TRY(graph_node(lw->g, &op, inputs, ARRAY_LEN(inputs), &label, out));
+	map_set_c(lw->locals, "context", *out);
+	return NULL;
+}
+
 struct err *lower_local(struct lower *lw, const char *local, struct node **out)
 {
 	*out = map_get_c(lw->locals, local);
 	if (*out)
 		return NULL;
+	if (lw->rq->context && strcmp(local, "context") == 0)
+		return made_context(lw, out);
 	struct strvec exclude AUTO_STRVEC = {0};
 	TRY(local_ignores(lw, local, &exclude));
 	struct op op = {.kind = OP_LOCAL,

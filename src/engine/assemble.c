@@ -237,3 +237,39 @@ struct err *build_assemble(struct build *b, struct build_result *out)
 		e = save_assembled(b, buf_cstr(&key), out);
 	return e;
 }
+
+/* OCI media type -> Docker's; layers in other forms have none of Docker's and stay. */
+static const char *docker_type(const char *oci)
+{
+	static const char *const types[][2] = {{MEDIA_OCI_MANIFEST, MEDIA_DOCKER_MANIFEST},
+		{MEDIA_OCI_CONFIG, MEDIA_DOCKER_CONFIG}, {MEDIA_OCI_LAYER_GZIP, MEDIA_DOCKER_LAYER_GZIP}};
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (cstr_eq(oci, types[i][0]))
+			return types[i][1];
+	return oci;
+}
+
+static void use_docker_type(json_t *o)
+{
+	const char *type = json_string_value(json_object_get(o, "mediaType"));
+
+	if (type)
+		json_set_text(o, "mediaType", docker_type(type));
+}
+
+struct err *engine_docker_manifest(struct engine *e, struct descriptor *manifest)
+{
+	AUTO_BUF struct buf bytes = {0};
+	AUTO_JSON json_t *o = NULL;
+
+	TRY(store_blob_read(e->store, &manifest->digest, MANIFEST_MAX, &bytes));
+	TRY(json_parse(buf_str(&bytes), "manifest", &o));
+	json_t *layers = json_object_get(o, "layers");
+	use_docker_type(o);
+	use_docker_type(json_object_get(o, "config"));
+	for (size_t i = 0; i < json_array_size(layers); i++)
+		use_docker_type(json_array_get(layers, i));
+	AUTO_FREE char *text = json_dump(o, false);
+	return images_put_manifest(e->store, str_c(text), MEDIA_DOCKER_MANIFEST, manifest);
+}

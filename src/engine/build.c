@@ -42,23 +42,29 @@ static struct err *explain_full_disk(struct build *b, struct err *e)
 		b->engine->home);
 }
 
-static struct err *solve_build(struct build *b)
+struct err *build_solve(struct build *b, struct node *root, struct packer *packer, struct solve_result **out)
 {
 	struct solve_options so = build_solve_options(b);
 	char salt[32];
-	struct packer *packer = NULL;
 
 	snprintf(salt, sizeof(salt), "epoch=%lld", (long long)(b->epoch / CLOCK_SECOND));
 	so.salt = b->epoch == FIXED_EPOCH ? NULL : salt;
-	if (!b->rq->no_image) {
-		packer = packer_new(b);
+	if (packer) {
 		so.on_result = packer_on_result;
 		so.on_result_ctx = packer;
 	}
-	struct err *e = solve(b->engine->store, b->ex, &b->file.root, b->file.root ? 1 : 0, &so, &b->solved);
+	struct err *e = solve(b->engine->store, b->ex, &root, root ? 1 : 0, &so, out);
+	return e ? explain_full_disk(b, e) : NULL;
+}
+
+static struct err *solve_image(struct build *b)
+{
+	struct packer *packer = b->rq->no_image ? NULL : packer_new(b);
+	struct err *e = build_solve(b, b->file.root, packer, &b->solved);
+
 	if (e) {
 		packer_abandon(packer);
-		return explain_full_disk(b, e);
+		return e;
 	}
 	return packer ? packer_finish(packer) : NULL;
 }
@@ -84,14 +90,19 @@ static void collect_pins(const struct build *b, struct build_result *out)
 	}
 }
 
+struct err *build_make_image(struct build *b, struct build_result *out)
+{
+	TRY(solve_image(b));
+	collect_pins(b, out);
+	return b->rq->no_image ? NULL : build_assemble(b, out);
+}
+
 static struct err *run_build(struct build *b, struct build_result *out)
 {
 	TRY(build_prepare(b));
 	out->dockerfile_text = mem_strndup(buf_cstr(&b->dockerfile), b->dockerfile.len);
 	TRY(build_lower(b));
-	TRY(solve_build(b));
-	collect_pins(b, out);
-	return b->rq->no_image ? NULL : build_assemble(b, out);
+	return build_make_image(b, out);
 }
 
 struct err *engine_build(struct engine *e, const struct build_request *rq, struct build_result *out)

@@ -41,7 +41,7 @@ static struct err *check_context_dir(const struct build_context_arg *arg)
 
 /* The epoch that file times and "created" follow when the request does not say: --build-arg, then the
  * environment. */
-static struct err *read_source_date_epoch(const struct build_request *rq, int64_t *out, bool *given)
+struct err *engine_source_date_epoch(const struct build_request *rq, int64_t *out, bool *given)
 {
 	const char *text = NULL, *env = getenv("SOURCE_DATE_EPOCH");
 	int64_t seconds = 0;
@@ -66,7 +66,7 @@ static struct err *choose_times(struct build *b)
 {
 	bool given = false;
 
-	TRY(read_source_date_epoch(b->rq, &b->epoch, &given));
+	TRY(engine_source_date_epoch(b->rq, &b->epoch, &given));
 	b->created = b->rq->created && !given ? b->rq->created : b->epoch;
 	return NULL;
 }
@@ -81,6 +81,19 @@ static struct err *choose_platform(struct build *b)
 		platform_host(&p);
 	platform_text(&p, b->platform);
 	return NULL;
+}
+
+struct host_settings engine_host_settings(const struct engine *e)
+{
+	const struct settings *s = e->settings;
+
+	return (struct host_settings){
+		.ca_bundle = settings_ca_bundle(s),
+		.env = strvec_list(&s->env),
+		.nameservers = s->nameservers.len ? strvec_list(&s->nameservers) : NULL,
+		.search = s->search.len ? strvec_list(&s->search) : NULL,
+		.extra_hosts = strvec_list(&s->hosts_file),
+	};
 }
 
 static struct err *make_executor(struct build *b)
@@ -112,13 +125,7 @@ static struct err *make_executor(struct build *b)
 		.secret_count = rq->secret_count,
 		.ssh = rq->ssh,
 		.ssh_count = rq->ssh_count,
-		.host = {.ca_bundle = settings_ca_bundle(eng->settings),
-			.env = strvec_list(&eng->settings->env),
-			.nameservers = eng->settings->nameservers.len
-					       ? strvec_list(&eng->settings->nameservers)
-					       : NULL,
-			.search = eng->settings->search.len ? strvec_list(&eng->settings->search) : NULL,
-			.extra_hosts = strvec_list(&eng->settings->hosts_file)},
+		.host = engine_host_settings(eng),
 		.epoch = b->epoch,
 		.shell_on_failure = rq->shell_on_failure,
 	};

@@ -45,6 +45,12 @@ struct build {
 	int64_t created;
 };
 
+/* build_setup.c: what of this machine steps are handed; borrowed from the engine. */
+struct host_settings engine_host_settings(const struct engine *e);
+/* The epoch that file times and "created" follow when the request does not say: --build-arg, then the
+ * environment. */
+MUST_USE struct err *engine_source_date_epoch(const struct build_request *rq, int64_t *out, bool *given);
+
 /* build_setup.c: locals, executor, Dockerfile text. */
 MUST_USE struct err *build_prepare(struct build *b);
 /* Parse and lower. */
@@ -52,8 +58,17 @@ MUST_USE struct err *build_lower(struct build *b);
 void build_fini(struct build *b);
 struct solve_options build_solve_options(const struct build *b);
 
-/* pack.c: layers bound for export are packed in the background as soon as their step ends. */
+/* build.c: solve root; packer may be NULL. Caller frees *out. */
 struct packer;
+MUST_USE struct err *build_solve(
+	struct build *b, struct node *root, struct packer *packer, struct solve_result **out);
+/* Solve b->file.root, pack its layers, assemble the image. */
+MUST_USE struct err *build_make_image(struct build *b, struct build_result *out);
+
+/* assemble.c: the same image under Docker's media types. */
+MUST_USE struct err *engine_docker_manifest(struct engine *e, struct descriptor *manifest);
+
+/* pack.c: layers bound for export are packed in the background as soon as their step ends. */
 struct packer *packer_new(struct build *b);
 void packer_on_result(void *ctx, const struct node *n, const struct snapshot *s);
 /* Waits for all; the first failure. Consumes p. */

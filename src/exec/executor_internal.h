@@ -22,6 +22,7 @@ struct sandbox_executor {
 	struct vec lists;      /* of struct strvec */
 	struct local_source *locals;
 	size_t local_count;
+	bool host_dirs;
 	struct secret_source *secrets;
 	size_t secret_count;
 	struct ssh_source *ssh;

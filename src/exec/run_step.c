@@ -165,7 +165,7 @@ struct err *step_attempt(struct step *s, const char *const *argv, bool foregroun
 				   : run_piped(s, &a, p, &how, &exec_failed, end);
 	if (e && exec_failed)
 		return step_explain_exec(s, a.root_fd, argv, strvec_list(&a.env), e);
-	return e;
+	return e || foreground ? e : step_redirect(s, &a);
 }
 
 static bool is_accepted(const struct op_exec *op, const struct step_end *end)
@@ -173,7 +173,7 @@ static bool is_accepted(const struct op_exec *op, const struct step_end *end)
 	if (end->signal)
 		return false;
 	if (end->code == 0)
-		return true;
+		return !op->reject_zero;
 	for (size_t i = 0; i < op->accept_count; i++) {
 		if (op->accept[i] == end->code)
 			return true;
@@ -181,12 +181,21 @@ static bool is_accepted(const struct op_exec *op, const struct step_end *end)
 	return false;
 }
 
-static struct err *run_program(struct step *s)
+static void tell_output(const struct step *s, const struct node *n, const char *layer, int code)
 {
-	struct step_end end = {0};
-	struct err *e = step_attempt(s, s->op->argv, false, &end);
-	if (!e && !is_accepted(s->op, &end))
-		e = step_exit_error(s, s->op->argv, &end);
+	struct exec_output o = {layer, code, buf_str(&s->written[0]), buf_str(&s->written[1])};
+
+	if (s->rc->captured)
+		s->rc->captured(s->rc->captured_ctx, n, &o);
+}
+
+static struct err *run_program(struct step *s, const struct node *n, struct step_end *end)
+{
+	struct err *e = step_attempt(s, s->op->argv, false, end);
+	if (!e && !is_accepted(s->op, end))
+		e = step_exit_error(s, s->op->argv, end);
+	if (err_kind(e) == ERR_EXITED)
+		tell_output(s, n, NULL, err_exit_code(e));
 	if (err_kind(e) == ERR_EXITED && s->rc->shell_on_failure)
 		step_shell(s);
 	return e;
@@ -201,6 +210,17 @@ static struct err *check_request(const struct op_exec *op)
 		return err_new(
 			ERR_INVALID, "a step has %zu mounts; %d are possible", op->mount_count, MOUNTS_MAX);
 	return NULL;
+}
+
+static void step_fini(struct step *s)
+{
+	for (int i = 0; i < 2; i++) {
+		buf_fini(&s->written[i]);
+		buf_fini(&s->held[i]);
+	}
+	for (size_t i = 0; i < s->masked.len; i++)
+		explicit_bzero(s->masked.ptr[i], strlen(s->masked.ptr[i]));
+	strvec_fini(&s->masked);
 }
 
 static struct err *commit(struct step *s, struct store_tree_writer **w, int64_t start, struct snapshot *out)
@@ -230,7 +250,7 @@ struct err *run_step(struct run_context *rc, const struct node *node, const stru
 	struct store_tree_writer *w AUTO(store_tree_abandonp) = NULL;
 	TRY(store_tree_begin(rc->store, &w));
 	const char *dir = store_tree_path(w);
-	struct step s = {
+	struct step s AUTO(step_fini) = {
 		.rc = rc,
 		.op = &op->exec,
 		.inputs = inputs,
@@ -240,12 +260,16 @@ struct err *run_step(struct run_context *rc, const struct node *node, const stru
 		.dir = dir,
 		.upper = arena_printf(arena, "%s/fs", dir),
 		.volumes = volumes,
+		.capture = rc->captured || op->exec.redirect_stdout || op->exec.redirect_stderr,
 	};
 	/* By the file system's own clock, which gives no later file an earlier time than this fresh
 	 * directory's. */
 	struct stat st;
 	if (fstat(store_tree_fd(w), &st) < 0)
 		return err_sys(errno, "reading %s", s.upper);
-	TRY(run_program(&s));
-	return commit(&s, &w, stat_mtime_ns(&st), out);
+	struct step_end end = {0};
+	TRY(run_program(&s, node, &end));
+	TRY(commit(&s, &w, stat_mtime_ns(&st), out));
+	tell_output(&s, node, out->layers.ptr[out->layers.len - 1], end.code);
+	return NULL;
 }

@@ -37,6 +37,11 @@ struct run_context {
 	size_t ssh_count;
 	int64_t epoch; /* ns; the mtime of what steps write, and SOURCE_DATE_EPOCH */
 	bool shell_on_failure;
+	exec_captured *captured; /* may be NULL */
+	void *captured_ctx;
+	struct err *(*secret_lookup)(
+		void *ctx, const char *id, struct buf *out, bool *found); /* may be NULL */
+	void *secret_ctx;
 	bool rootless; /* userns_is_rootless() */
 	/* Give layer_id's record with its tree present, unpacking or pulling it if need be. Called from any
 	 * thread. */

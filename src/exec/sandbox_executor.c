@@ -251,6 +251,7 @@ struct err *sandbox_executor_new(const struct sandbox_executor_options *opt, str
 	sx->remote = opt->remote;
 	sx->lists = VEC_OF(struct strvec);
 	sx->http_ca_file = mem_strdup(opt->http_ca_file);
+	sx->host_dirs = opt->host_dirs;
 	sx->trees = map_new(free_tree);
 	pthread_mutex_init(&sx->http_lock, NULL);
 	pthread_mutex_init(&sx->local_lock, NULL);
@@ -267,6 +268,10 @@ struct err *sandbox_executor_new(const struct sandbox_executor_options *opt, str
 		.ssh_count = sx->ssh_count,
 		.epoch = opt->epoch,
 		.shell_on_failure = opt->shell_on_failure,
+		.captured = opt->captured,
+		.captured_ctx = opt->captured_ctx,
+		.secret_lookup = opt->secret_lookup,
+		.secret_ctx = opt->secret_ctx,
 		.rootless = userns_is_rootless(),
 		.need_tree = run_need_tree,
 		.need_tree_ctx = sx,

@@ -49,6 +49,14 @@ struct host_settings {
 	const char *const *extra_hosts; /* "name=ip" */
 };
 
+/* What a program wrote and how it ended. Borrowed for the call. */
+struct exec_output {
+	const char *layer; /* that it made; NULL: it failed */
+	int code;
+	struct str out, err;
+};
+typedef void exec_captured(void *ctx, const struct node *n, const struct exec_output *o);
+
 struct sandbox_executor_options {
 	struct store *store;
 	struct remote *remote;
@@ -65,6 +73,17 @@ struct sandbox_executor_options {
 	/* A failing program in a terminal: run an interactive shell in its file system before giving up
 	 * (--shell-on-failure). */
 	bool shell_on_failure;
+	/* Told of every program that ended, on the thread that ran it, with its whole output. NULL: output is
+	 * only passed on as events. */
+	exec_captured *captured;
+	void *captured_ctx;
+	/* A secret that is not among secrets: appended to out; *found false when nobody knows it. Called from
+	 * any thread. May be NULL. */
+	struct err *(*secret_lookup)(void *ctx, const char *id, struct buf *out, bool *found);
+	void *secret_ctx;
+	/* An OP_LOCAL called "host[#WORD]:PATH" reads that directory of the machine; another WORD lists it
+	 * anew. */
+	bool host_dirs;
 };
 
 /* Strings in opt are copied. Caller frees with sandbox_executor_free. */
@@ -91,6 +110,9 @@ MUST_USE struct err *layer_need_blob(
  * ...), at most max. */
 MUST_USE struct err *layers_compare(
 	struct executor *ex, const char *layer_a, const char *layer_b, size_t max, struct strvec *out);
+/* *fd: a directory (the caller's), the merged files of s, read-only, visible nowhere else. */
+MUST_USE struct err *snapshot_view(
+	struct executor *ex, const struct snapshot *s, const struct step_io *io, int *fd);
 /* Write a snapshot's merged files below dir or as one plain tar to fd. */
 MUST_USE struct err *snapshot_export_dir(
 	struct executor *ex, const struct snapshot *s, const char *dir, const struct step_io *io);

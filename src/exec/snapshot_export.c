@@ -23,6 +23,11 @@ static struct err *put_all(struct sandbox_executor *sx, struct file_tree *t, int
 	return e;
 }
 
+struct err *snapshot_view(struct executor *ex, const struct snapshot *s, const struct step_io *io, int *fd)
+{
+	return rootfs_view(&sandbox_of(ex)->run, s, io, fd);
+}
+
 struct err *snapshot_export_dir(
 	struct executor *ex, const struct snapshot *s, const char *dir, const struct step_io *io)
 {

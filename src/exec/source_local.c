@@ -12,13 +12,26 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct err *find_source(struct sandbox_executor *sx, const char *name, const struct local_source **out)
+/* The directory that "host:PATH" or "host#WORD:PATH" names; NULL if it is of another form. */
+static const char *host_dir(const char *name)
+{
+	const char *colon = strchr(name, ':');
+	bool host = cstr_starts(name, "host:") || cstr_starts(name, "host#");
+
+	return host && colon && path_is_abs(colon + 1) ? colon + 1 : NULL;
+}
+
+static struct err *find_source(struct sandbox_executor *sx, const char *name, struct local_source *out)
 {
 	for (size_t i = 0; i < sx->local_count; i++) {
 		if (strcmp(sx->locals[i].name, name) == 0) {
-			*out = &sx->locals[i];
+			*out = sx->locals[i];
 			return NULL;
 		}
+	}
+	if (sx->host_dirs && host_dir(name)) {
+		*out = (struct local_source){.name = host_dir(name), .dir = host_dir(name)};
+		return NULL;
 	}
 	return err_new(ERR_NOT_FOUND, "there is no local directory called \"%s\" in this build", name);
 }
@@ -78,22 +91,22 @@ static struct err *new_tree(
 	struct sandbox_executor *sx, const struct node *n, const struct step_io *io, struct file_tree **out)
 {
 	const struct op_local *op = &node_op(n)->local;
-	const struct local_source *src = NULL;
+	struct local_source src;
 	AUTO_FREE char *commit = NULL;
 	AUTO_FD int fd = -1;
 	TRY(find_source(sx, op->name, &src));
-	struct local_source at = *src;
-	if (src->commit) {
-		TRY(commit_dir(sx, src, io, &commit));
+	struct local_source at = src;
+	if (src.commit) {
+		TRY(commit_dir(sx, &src, io, &commit));
 		at.dir = commit;
 		at.git_modes = true;
 	}
 	TRY(open_dir(&at, &fd));
 	AUTO_FREE char *real = realpath(at.dir, NULL);
 	if (!real)
-		return err_sys(errno, "the directory for \"%s\": %s", src->name, at.dir);
-	AUTO_FREE char *what = src->commit ? mem_printf("the %s (commit %.12s)", src->name, src->commit)
-					   : mem_printf("the %s (%s)", src->name, src->dir);
+		return err_sys(errno, "the directory for \"%s\": %s", src.name, at.dir);
+	AUTO_FREE char *what = src.commit ? mem_printf("the %s (commit %.12s)", src.name, src.commit)
+					  : mem_printf("the %s (%s)", src.name, src.dir);
 	struct file_tree_options opt = {
 		.exclude = op->exclude,
 		.include = op->include,
@@ -195,19 +208,9 @@ static struct err *read_from_dir(
 	const struct local_source *src, const char *path, size_t max, struct buf *out, bool *found)
 {
 	AUTO_FD int root = -1;
-	AUTO_FD int fd = -1;
-	struct stat st;
 	TRY(open_dir(src, &root));
-	struct err *e = root_open(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &fd);
-	*found = !e;
-	if (err_kind(e) == ERR_NOT_FOUND || err_sysno(e) == ENOTDIR) {
-		err_ignore(e, "absence is an answer");
-		return NULL;
-	}
-	TRY(e);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return err_new(ERR_INVALID, "%s/%s is not a regular file", src->dir, path);
-	return fd_read_all(fd, max, path, out);
+	struct err *e = root_read(root, path, max, out, found);
+	return e ? err_wrap(e, "%s", src->dir) : NULL;
 }
 
 struct err *local_source_read(

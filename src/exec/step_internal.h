@@ -36,6 +36,10 @@ struct step {
 	unsigned attempt;   /* overlays are mounted anew for each */
 	unsigned scratches; /* directories made for binds: an overlay's may not be used again */
 	struct volume_set *volumes;
+	bool capture;          /* keep what the program writes, */
+	struct buf written[2]; /* to stdout and stderr */
+	struct strvec masked;  /* values of secrets, not to be shown */
+	struct buf held[2];    /* output that may be the beginning of one */
 };
 
 /* What lives for one attempt. */
@@ -125,7 +129,17 @@ struct step_end {
 };
 /* Pass the program's output on until it ended. Closes out and errout. ERR_CANCELED after killing it. */
 MUST_USE struct err *step_output_pass(
-	const struct step *s, struct sandbox_process *p, int out, int errout, struct step_end *end);
+	struct step *s, struct sandbox_process *p, int out, int errout, struct step_end *end);
+
+/* ---- step_mask.c ---- */
+
+/* Append to out what of the stream's piece (1 stdout, 2 stderr) can be shown. */
+void step_mask(struct step *s, int stream, struct str piece, bool last, struct buf *out);
+
+/* ---- step_redirect.c ---- */
+
+/* Write what the program wrote to the files that the operation names, as its user. */
+MUST_USE struct err *step_redirect(const struct step *s, const struct attempt *a);
 
 /* ---- step_explain.c ---- */
 

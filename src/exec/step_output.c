@@ -9,11 +9,16 @@
 #include <unistd.h>
 
 #define CHUNK 65536
+/* What is kept of one stream for those who ask for it; all of it is passed on as events. */
+#define CAPTURE_MAX (256u << 20)
 
 enum { PIPE_OUT, PIPE_ERR, PROCESS, CANCEL, WATCHED };
 
-static void emit(const struct step *s, int stream, const char *p, size_t len)
+static void show(struct step *s, int stream, const char *p, size_t len)
 {
+	struct buf *kept = &s->written[stream - 1];
+	if (s->capture && kept->len + len <= CAPTURE_MAX)
+		buf_add(kept, p, len);
 	event_emit(s->io->events, (struct event){
 					  .type = EVENT_OUTPUT,
 					  .step = s->io->step,
@@ -22,13 +27,26 @@ static void emit(const struct step *s, int stream, const char *p, size_t len)
 				  });
 }
 
+static void emit(struct step *s, int stream, const char *p, size_t len, bool last)
+{
+	if (!s->masked.len) {
+		if (len)
+			show(s, stream, p, len);
+		return;
+	}
+	AUTO_BUF struct buf shown = {0};
+	step_mask(s, stream, str_n(p, len), last, &shown);
+	if (shown.len)
+		show(s, stream, shown.ptr, shown.len);
+}
+
 /* One read; closes *fd at its end. */
-static struct err *pass_chunk(const struct step *s, int *fd, int stream)
+static struct err *pass_chunk(struct step *s, int *fd, int stream)
 {
 	char chunk[CHUNK];
 	ssize_t n = read(*fd, chunk, sizeof chunk);
 	if (n > 0)
-		emit(s, stream, chunk, (size_t)n);
+		emit(s, stream, chunk, (size_t)n, false);
 	else if (n == 0)
 		fd_closep(fd);
 	else if (errno != EINTR && errno != EAGAIN)
@@ -38,7 +56,7 @@ static struct err *pass_chunk(const struct step *s, int *fd, int stream)
 
 /* What is in the pipe already. The program's whole namespace is dead, so nothing more comes but from
  * elsewhere. */
-static struct err *drain(const struct step *s, int *fd, int stream)
+static struct err *drain(struct step *s, int *fd, int stream)
 {
 	while (*fd >= 0) {
 		struct pollfd f = {.fd = *fd, .events = POLLIN};
@@ -49,7 +67,7 @@ static struct err *drain(const struct step *s, int *fd, int stream)
 	return NULL;
 }
 
-static struct err *pass_until_end(const struct step *s, struct sandbox_process *p, int *out, int *errout)
+static struct err *pass_until_end(struct step *s, struct sandbox_process *p, int *out, int *errout)
 {
 	for (;;) {
 		struct pollfd f[WATCHED] = {
@@ -75,7 +93,7 @@ static struct err *pass_until_end(const struct step *s, struct sandbox_process *
 }
 
 struct err *step_output_pass(
-	const struct step *s, struct sandbox_process *p, int out, int errout, struct step_end *end)
+	struct step *s, struct sandbox_process *p, int out, int errout, struct step_end *end)
 {
 	AUTO_FD int o = out;
 	AUTO_FD int e = errout;
@@ -86,5 +104,9 @@ struct err *step_output_pass(
 	bad = err_first(bad, waited);
 	if (!bad)
 		bad = drain(s, &o, 1);
-	return bad ? bad : drain(s, &e, 2);
+	if (!bad)
+		bad = drain(s, &e, 2);
+	emit(s, 1, "", 0, true);
+	emit(s, 2, "", 0, true);
+	return bad;
 }

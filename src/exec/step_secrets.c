@@ -19,6 +19,8 @@
 struct err *secret_value(const struct run_context *rc, const char *id, struct buf *out, bool *found)
 {
 	*found = false;
+	if (rc->secret_lookup)
+		TRY(rc->secret_lookup(rc->secret_ctx, id, out, found));
 	for (size_t i = 0; i < rc->secret_count && !*found; i++) {
 		const struct secret_source *src = &rc->secrets[i];
 		if (!cstr_eq(src->id, id))
@@ -81,6 +83,8 @@ static struct err *open_secret(struct step *s, struct attempt *a, size_t i)
 			"pass it with --secret id=%s,src=FILE or --secret id=%s,env=VARIABLE",
 			m->want->secret_id, m->want->secret_id);
 	m->absent = !found;
+	if (found && str_trim(buf_str(&value)).len)
+		strvec_push_str(&s->masked, str_trim(buf_str(&value)));
 	if (m->want->env) {
 		if (value.len && memchr(value.ptr, 0, value.len))
 			return err_new(ERR_INVALID, "secret %s holds a zero byte: it cannot be a variable",

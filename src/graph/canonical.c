@@ -143,6 +143,9 @@ static void write_exec(struct writer *w, const struct op_exec *o)
 		buf_addc(w->out, ']');
 	}
 	put_number(w, "network", (uint64_t)o->network);
+	put_text(w, "redirectStderr", o->redirect_stderr);
+	put_text(w, "redirectStdout", o->redirect_stdout);
+	put_flag(w, "rejectZero", o->reject_zero);
 	put_text(w, "stdin", o->stdin_text);
 	put_text(w, "user", o->user);
 }

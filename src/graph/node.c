@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "graph/graph_internal.h"
 
+#include <pthread.h>
 #include <string.h>
 
 struct node {
@@ -19,6 +20,7 @@ struct node {
 };
 
 struct graph {
+	pthread_mutex_t lock;
 	struct arena *arena;
 	struct map *nodes; /* identity -> struct node */
 	uint32_t count;
@@ -28,6 +30,7 @@ struct graph *graph_new(void)
 {
 	struct graph *g = mem_new(struct graph);
 
+	pthread_mutex_init(&g->lock, NULL);
 	g->arena = arena_new();
 	g->nodes = map_new(NULL);
 	return g;
@@ -39,6 +42,7 @@ void graph_free(struct graph *g)
 		return;
 	map_free(g->nodes);
 	arena_free(g->arena);
+	pthread_mutex_destroy(&g->lock);
 	mem_freep(&g);
 }
 
@@ -64,6 +68,29 @@ static void definition_digest(
 	hasher_finish(h, out);
 }
 
+/* Found, or made; with the lock held. */
+static struct node *intern(struct graph *g, struct str name, const struct op *op, struct node *const *inputs,
+	size_t input_count, const struct node_label *label, const struct digest *digest,
+	const struct digest *op_digest)
+{
+	struct node *n = map_get(g->nodes, name);
+
+	if (n)
+		return n;
+	n = arena_new_of(g->arena, struct node);
+	op_copy(g->arena, op, &n->op);
+	n->inputs = arena_dup(g->arena, inputs, input_count * sizeof(*inputs));
+	n->input_count = input_count;
+	n->label = *label;
+	n->label.name = arena_strdup(g->arena, label->name ? label->name : op_kind_name(op->kind));
+	n->label.where.file = arena_strdup(g->arena, label->where.file);
+	n->digest = *digest;
+	n->op_digest = *op_digest;
+	n->number = ++g->count;
+	map_set(g->nodes, name, n);
+	return n;
+}
+
 struct err *graph_node(struct graph *g, const struct op *op, struct node *const *inputs, size_t input_count,
 	const struct node_label *label, struct node **out)
 {
@@ -85,22 +112,9 @@ struct err *graph_node(struct graph *g, const struct op *op, struct node *const 
 	memcpy(identity.digest, digest.bytes, sizeof(identity.digest));
 	identity.ignore_cache = label->ignore_cache;
 	struct str name = str_n((const char *)&identity, sizeof(identity.digest) + 1);
-	struct node *n = map_get(g->nodes, name);
-	if (n) {
-		*out = n;
-		return NULL;
-	}
-	n = arena_new_of(g->arena, struct node);
-	op_copy(g->arena, op, &n->op);
-	n->inputs = arena_dup(g->arena, inputs, input_count * sizeof(*inputs));
-	n->input_count = input_count;
-	n->label = *label;
-	n->label.name = arena_strdup(g->arena, label->name ? label->name : op_kind_name(op->kind));
-	n->label.where.file = arena_strdup(g->arena, label->where.file);
-	n->digest = digest;
-	n->op_digest = op_digest;
-	n->number = ++g->count;
-	map_set(g->nodes, name, n);
+	pthread_mutex_lock(&g->lock);
+	struct node *n = intern(g, name, op, inputs, input_count, label, &digest, &op_digest);
+	pthread_mutex_unlock(&g->lock);
 	*out = n;
 	return NULL;
 }

@@ -7,7 +7,7 @@
  * names for display, time or host. A NULL input is the empty file system (scratch).
  *
  * Ownership: nodes live in their graph until graph_free; what is passed in is copied; all strings of a node
- * are borrowed. Threads: building belongs to one thread; a finished graph may be read by many.
+ * are borrowed. Threads: nodes may be made and read by many; a node does not change once it is made.
  */
 #pragma once
 
@@ -102,6 +102,10 @@ struct op_exec {
 	size_t accept_count;
 	const char *const *proxy_env; /* "K=V" handed to the step, not part of the digest */
 	const char *stdin_text;       /* NULL: /dev/null */
+	const char *
+		redirect_stdout; /* file that also gets what the program wrote, relative to cwd; NULL: none */
+	const char *redirect_stderr;
+	bool reject_zero; /* exit code 0 is a failure */
 };
 
 enum file_action_kind { FILE_COPY, FILE_MKDIR, FILE_MKFILE, FILE_SYMLINK, FILE_REMOVE };

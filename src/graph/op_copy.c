@@ -37,6 +37,8 @@ static void copy_exec(struct arena *a, struct op_exec *o)
 	o->accept = arena_dup(a, o->accept, o->accept_count);
 	o->proxy_env = copy_list(a, o->proxy_env);
 	o->stdin_text = arena_strdup(a, o->stdin_text);
+	o->redirect_stdout = arena_strdup(a, o->redirect_stdout);
+	o->redirect_stderr = arena_strdup(a, o->redirect_stderr);
 }
 
 static void copy_file(struct arena *a, struct op_file *o)

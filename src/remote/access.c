@@ -41,6 +41,18 @@ bool urls_same_origin(const char *a, const char *b)
 
 /* ---- credentials; under auth_lock ---- */
 
+static bool take_given(struct endpoint *ep, struct credential *out)
+{
+	pthread_mutex_lock(&ep->remote->lock);
+	const struct credential *given = map_get_c(ep->remote->given, ep->name);
+	if (given)
+		*out = (struct credential){.user = mem_strdup(given->user),
+			.password = mem_strdup(given->password),
+			.source = mem_strdup(given->source)};
+	pthread_mutex_unlock(&ep->remote->lock);
+	return given != NULL;
+}
+
 static struct err *look_up(const struct call *c, const struct looked_up **out)
 {
 	struct endpoint *ep = c->endpoint;
@@ -48,6 +60,11 @@ static struct err *look_up(const struct call *c, const struct looked_up **out)
 	struct looked_up *l = map_get_c(ep->credentials, key);
 	if (!l) {
 		l = mem_new(struct looked_up);
+		if (take_given(ep, &l->credential)) {
+			map_set_c(ep->credentials, key, l);
+			*out = l;
+			return NULL;
+		}
 		struct err *e = auth_lookup(ep->remote->auth_file, ep->name, c->repository, c->io->cancel,
 			&l->credential, &l->looked);
 		if (e) {

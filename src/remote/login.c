@@ -71,6 +71,33 @@ static struct err *log_in(struct remote *r, const char *name, const char *user, 
 	return NULL;
 }
 
+struct err *remote_use_credentials(struct remote *r, const char *host, const char *user, struct str password)
+{
+	AUTO_FREE char *name = NULL;
+	AUTO_FREE char *text = NULL;
+	AUTO(reference_fini) struct reference ref = {0};
+	AUTO(route_fini) struct route route = {0};
+	/* The whole address of an image is taken, too. */
+	AUTO_FREE char *first = mem_strndup(host, strcspn(host, "/"));
+	TRY(login_name(strstr(host, "://") ? host : first, &name));
+	text = mem_printf("%s/x", name);
+	TRY(reference_parse(text, true, &ref));
+	TRY(route_for_push(r, &ref, &route));
+	pthread_mutex_lock(&r->lock);
+	if (user) {
+		struct credential *c = mem_new(struct credential);
+		c->user = mem_strdup(user);
+		c->password = mem_strndup(password.ptr, password.len);
+		c->source = mem_strdup("the pipeline");
+		map_set_c(r->given, route.endpoint->name, c);
+	} else {
+		map_remove(r->given, str_c(route.endpoint->name));
+	}
+	pthread_mutex_unlock(&r->lock);
+	access_forget(route.endpoint);
+	return NULL;
+}
+
 struct err *remote_login(struct remote *r, const char *host, const char *user, const char *password,
 	const struct transfer_io *io)
 {

@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "remote/remote_internal.h"
 
+#include <string.h>
+
 static void add_setting(struct vec *out, const struct remote_host *h)
 {
 	struct host_setting *s = vec_push(out);
@@ -15,6 +17,15 @@ static void add_setting(struct vec *out, const struct remote_host *h)
 	s->client_key = mem_strdup(h->client_key);
 	s->plain_http = h->plain_http;
 	s->insecure = h->insecure;
+}
+
+static void given_free(void *p)
+{
+	struct credential *c = p;
+	if (c->password)
+		explicit_bzero(c->password, strlen(c->password));
+	credential_fini(c);
+	mem_freep(&c);
 }
 
 struct err *remote_new(struct store *s, const struct remote_config *cfg, struct remote **out)
@@ -34,6 +45,7 @@ struct err *remote_new(struct store *s, const struct remote_config *cfg, struct 
 	r->parallel = cfg->parallel ? cfg->parallel : 4;
 	r->tries = cfg->retries ? cfg->retries : 5;
 	r->backoff = cfg->backoff ? cfg->backoff : CLOCK_SECOND / 2;
+	r->given = map_new(given_free);
 	r->endpoints = map_new(endpoint_free);
 	pthread_mutex_init(&r->lock, NULL);
 	*out = r;
@@ -53,6 +65,7 @@ void remote_free(struct remote *r)
 		mem_freep(&s->client_key);
 	}
 	vec_fini(&r->settings);
+	map_free(r->given);
 	map_free(r->endpoints);
 	http_client_free(r->http);
 	mem_freep(&r->auth_file);

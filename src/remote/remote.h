@@ -79,6 +79,10 @@ MUST_USE struct err *remote_push(struct remote *r, const struct descriptor *imag
 /* All tags (paging followed), sorted bytewise. No such repository: empty. */
 MUST_USE struct err *remote_tags(
 	struct remote *r, const struct reference *repo, const struct transfer_io *io, struct strvec *out);
+/* Use these for a host from now on, instead of those in files; user NULL: no longer. Nothing is checked or
+ * stored. */
+MUST_USE struct err *remote_use_credentials(
+	struct remote *r, const char *host, const char *user, struct str password);
 /* Check and store credentials for a host in the auth file (0600, other entries untouched). */
 MUST_USE struct err *remote_login(struct remote *r, const char *host, const char *user, const char *password,
 	const struct transfer_io *io);

@@ -30,6 +30,7 @@ struct remote {
 	int64_t backoff;
 	pthread_mutex_t lock;     /* of what follows */
 	struct http_client *http; /* made when first used */
+	struct map *given;        /* host -> struct credential, for this process only */
 	struct map *endpoints;    /* "host[:port]" and its setting -> struct endpoint */
 };
 

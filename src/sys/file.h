@@ -47,6 +47,8 @@ MUST_USE struct err *fd_free_space(int fd, uint64_t *out);
 
 /* Open below root. flags as open(2); O_CLOEXEC added. */
 MUST_USE struct err *root_open(int rootfd, const char *path, int flags, mode_t mode, int *out);
+/* A whole regular file below root, appended; *found false when absent. More than max bytes is ERR_INVALID. */
+MUST_USE struct err *root_read(int rootfd, const char *path, size_t max, struct buf *out, bool *found);
 /* ERR_NOT_FOUND when absent. follow: of the last component, inside the root. */
 MUST_USE struct err *root_stat(int rootfd, const char *path, bool follow, struct stat *out);
 /*

@@ -294,3 +294,19 @@ struct err *root_real_path(int rootfd, const char *path, char **out)
 	*out = buf_steal(&real);
 	return NULL;
 }
+
+struct err *root_read(int rootfd, const char *path, size_t max, struct buf *out, bool *found)
+{
+	AUTO_FD int fd = -1;
+	struct stat st;
+	struct err *e = root_open(rootfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &fd);
+	*found = !e;
+	if (err_kind(e) == ERR_NOT_FOUND || err_sysno(e) == ENOTDIR) {
+		err_ignore(e, "absence is an answer");
+		return NULL;
+	}
+	TRY(e);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_new(ERR_INVALID, "%s is not a regular file", path);
+	return fd_read_all(fd, max, path, out);
+}

@@ -312,13 +312,17 @@ static void test_secrets(void **state)
 	if (userns_one_id())
 		m[1].uid = m[1].gid = 0;
 	struct snapshot s = {0};
-	run_mounted("cat /run/secrets/a /etc/b; echo; stat -c '%a %u:%g' /run/secrets/a /etc/b; echo $B $C "
-		    "\"[$NO]\"; env | grep -c ^NO=; "
+	/* Each letter becomes the next one, so that the values can be seen: as they are, they are not shown.
+	 */
+	run_mounted("cat /run/secrets/a /etc/b | tr a-y b-z; echo; cat /run/secrets/a; printf fr0m-; sleep "
+		    "0.1; echo f1le; stat -c '%a %u:%g' /run/secrets/a /etc/b; echo $B $C | tr a-y b-z; "
+		    "echo \"[$NO]\"; env | grep -c ^NO=; "
 		    "ls /run/secrets; echo x 2>/dev/null >/etc/b && echo bad; true",
 		m, 4, &s);
 	assert_string_equal(out(),
-		userns_one_id() ? "s3cr3t-bytesfr0m-f1le\n400 0:0\n444 0:0\nfr0m-f1le fr0m-env []\n1\na\n"
-				: "s3cr3t-bytesfr0m-f1le\n400 0:0\n444 7:8\nfr0m-f1le fr0m-env []\n1\na\n");
+		userns_one_id()
+			? "t3ds3u-czuftgs0n-g1mf\n******\n400 0:0\n444 0:0\ngs0n-g1mf gs0n-fow\n[]\n1\na\n"
+			: "t3ds3u-czuftgs0n-g1mf\n******\n400 0:0\n444 7:8\ngs0n-g1mf gs0n-fow\n[]\n1\na\n");
 	assert_layer(&s, "");
 	strvec_fini(&s.layers);
 	m[3].required = true;

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by the files of a session. */
+#pragma once
+
+#include "engine/engine_internal.h"
+#include "engine/session.h"
+
+struct session {
+	struct engine *engine;
+	struct session_options opt;
+	struct build_request rq; /* what every build of this session has in common */
+	struct executor *ex;
+	struct graph *graph;
+	int64_t epoch, created;
+	pthread_mutex_t lock; /* of what follows, and of making nodes */
+	struct map
+		*pins; /* definition digest text -> struct source_pin, read by solves too: never replaced */
+	struct map *secrets;  /* id -> struct buf */
+	struct map *failures; /* definition digest text -> struct session_output of a program that failed */
+};
+
+/* A build over the session's executor and graph; nothing in it is the caller's to free but what was set by
+ * the caller. */
+struct build session_build(struct session *s, const struct build_request *rq);
