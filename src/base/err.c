@@ -19,6 +19,7 @@ struct err {
 	const char *file; /* static */
 	char *message;
 	char *hint;
+	char *subject;
 	struct err *cause;
 };
 
@@ -176,6 +177,23 @@ const struct err *err_cause(const struct err *e)
 	return e ? e->cause : NULL;
 }
 
+struct err *err_with_subject(struct err *e, const char *subject)
+{
+	if (e) {
+		free(e->subject);
+		e->subject = mem_strdup(subject);
+	}
+	return e;
+}
+
+const char *err_subject(const struct err *e)
+{
+	for (; e; e = e->cause)
+		if (e->subject)
+			return e->subject;
+	return NULL;
+}
+
 const char *err_hint_text(const struct err *e)
 {
 	for (; e; e = e->cause)
@@ -238,6 +256,7 @@ void err_free(struct err *e)
 		struct err *cause = e->cause;
 		free(e->message);
 		free(e->hint);
+		free(e->subject);
 		free(e);
 		e = cause;
 	}

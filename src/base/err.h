@@ -53,6 +53,9 @@ MUST_USE struct err *err_hint(struct err *e, const char *fmt, ...) PRINTF(2, 3);
 /* Attach the status a program exited with (128+signal if killed). Returns e. */
 MUST_USE struct err *err_with_exit_code(struct err *e, int code);
 
+/* Name what failed for those who keep more about it (a digest, an id). Returns e. */
+MUST_USE struct err *err_with_subject(struct err *e, const char *subject);
+
 enum err_kind err_kind(const struct err *e); /* ERR_NONE for NULL */
 int err_sysno(const struct err *e);          /* 0 if the chain holds none */
 int err_exit_code(const struct err *e);      /* of the program that failed; -1 if none */
@@ -60,6 +63,7 @@ int err_exit_code(const struct err *e);      /* of the program that failed; -1 i
 const char *err_message(const struct err *e);
 const struct err *err_cause(const struct err *e);
 const char *err_hint_text(const struct err *e); /* the outermost hint of the chain or NULL */
+const char *err_subject(const struct err *e);   /* the outermost of the chain or NULL */
 const char *err_kind_name(enum err_kind kind);
 
 /* "outer: middle: inner" on one line; caller frees. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dockerfile/instr_check.h"
+#include "base/duration.h"
 
 #include "dockerfile/heredoc.h"
 

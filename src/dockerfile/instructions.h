@@ -81,8 +81,3 @@ void program_build(struct arena *a, struct diag *d, const struct ast *ast, struc
 void instr_build(struct arena *a, struct diag *d, const struct ast_node *n, struct instr *out);
 bool instr_flag(const struct instr *i, enum flag_id f); /* is a boolean flag set to true? */
 const char *flag_name(enum flag_id f);
-
-/* Go's durations: "1m30s", "250ms", "1.5h". */
-bool duration_parse(const char *text, int64_t *ns);
-/* As Go prints them. */
-void duration_text(int64_t ns, struct buf *out);

@@ -2,6 +2,7 @@
 /* Instructions that change the config only. */
 #include "dockerfile/lower_internal.h"
 
+#include "base/duration.h"
 #include "base/mem.h"
 
 #include <ctype.h>

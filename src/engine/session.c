@@ -11,10 +11,17 @@ void session_output_fini(struct session_output *o)
 	buf_fini(&o->err);
 }
 
-static void free_output(void *p)
+struct failure {
+	const struct node *node;
+	struct session_output output;
+};
+
+static void free_failure(void *p)
 {
-	session_output_fini(p);
-	mem_freep(&p);
+	struct failure *f = p;
+
+	session_output_fini(&f->output);
+	mem_freep(&f);
 }
 
 static void free_secret(void *p)
@@ -66,11 +73,12 @@ static struct err *keep_output(struct session *s, const struct exec_output *o)
 static void keep_failure(struct session *s, const struct node *n, const struct exec_output *o)
 {
 	char key[DIGEST_TEXT_MAX];
-	struct session_output *kept = mem_new(struct session_output);
+	struct failure *kept = mem_new(struct failure);
 
-	kept->code = o->code;
-	buf_addstr(&kept->out, o->out);
-	buf_addstr(&kept->err, o->err);
+	kept->node = n;
+	kept->output.code = o->code;
+	buf_addstr(&kept->output.out, o->out);
+	buf_addstr(&kept->output.err, o->err);
 	pthread_mutex_lock(&s->lock);
 	map_set_c(s->failures, digest_text(node_digest(n), key), kept);
 	pthread_mutex_unlock(&s->lock);
@@ -79,11 +87,15 @@ static void keep_failure(struct session *s, const struct node *n, const struct e
 static void on_captured(void *ctx, const struct node *n, const struct exec_output *o)
 {
 	struct session *s = ctx;
+	char key[DIGEST_TEXT_MAX];
 
 	if (!o->layer) {
 		keep_failure(s, n, o);
 		return;
 	}
+	pthread_mutex_lock(&s->lock);
+	map_remove(s->failures, str_c(digest_text(node_digest(n), key)));
+	pthread_mutex_unlock(&s->lock);
 	err_ignore(keep_output(s, o), "who asks for the output runs the program again");
 }
 
@@ -175,7 +187,7 @@ struct err *session_open(struct engine *e, const struct session_options *opt, st
 	s->graph = graph_new();
 	s->pins = map_new(free_pin);
 	s->secrets = map_new(free_secret);
-	s->failures = map_new(free_output);
+	s->failures = map_new(free_failure);
 	s->rq = (struct build_request){
 		.no_cache = opt->no_cache, .jobs = opt->jobs, .pull = opt->pull, .events = opt->events};
 	TRY(engine_source_date_epoch(&s->rq, &s->epoch, &given));
@@ -237,6 +249,44 @@ struct build session_build(struct session *s, const struct build_request *rq)
 
 /* ---- solving ---- */
 
+/* The digest of a program that failed among n and what it is made from. */
+static bool failed_below(struct session *s, const struct node *n, char out[DIGEST_TEXT_MAX])
+{
+	struct vec stack = VEC_OF(const struct node *);
+	AUTO(map_freep) struct map *seen = map_new(NULL);
+	bool found = false;
+
+	vec_push_copy(&stack, &n);
+	while (stack.len && !found) {
+		const struct node *at = *(const struct node **)vec_at(&stack, stack.len - 1);
+		vec_remove(&stack, stack.len - 1);
+		digest_text(node_digest(at), out);
+		if (map_has(seen, str_c(out)))
+			continue;
+		map_set_c(seen, out, s);
+		found = map_has(s->failures, str_c(out));
+		for (size_t i = 0; i < node_input_count(at); i++) {
+			const struct node *in = node_input(at, i);
+			if (in)
+				vec_push_copy(&stack, &in);
+		}
+	}
+	vec_fini(&stack);
+	return found;
+}
+
+struct err *session_blame(struct session *s, const struct node *n, struct err *e)
+{
+	char subject[DIGEST_TEXT_MAX];
+
+	if (!n || err_kind(e) != ERR_EXITED)
+		return e;
+	pthread_mutex_lock(&s->lock);
+	bool found = failed_below(s, n, subject);
+	pthread_mutex_unlock(&s->lock);
+	return found ? err_with_subject(e, subject) : e;
+}
+
 static struct err *solve_fresh(
 	struct session *s, struct node *n, bool no_cache, const struct cancel *cancel, struct snapshot *out)
 {
@@ -246,7 +296,9 @@ static struct err *solve_fresh(
 	rq.cancel = cancel;
 	rq.no_cache = rq.no_cache || no_cache;
 	struct build b = session_build(s, &rq);
-	TRY(build_solve(&b, n, NULL, &solved));
+	struct err *e = build_solve(&b, n, NULL, &solved);
+	if (e)
+		return session_blame(s, n, e);
 	snapshot_copy(&solve_result_node(solved, n)->snapshot, out);
 	return NULL;
 }
@@ -273,50 +325,17 @@ struct err *session_exec_output(
 	return found ? NULL : err_new(ERR_BUG, "the output of \"%s\" was not kept", node_label(n)->name);
 }
 
-static const struct node *failed_below(struct session *s, const struct node *n)
-{
-	struct vec stack = VEC_OF(const struct node *);
-	AUTO(map_freep) struct map *seen = map_new(NULL);
-	const struct node *found = NULL;
-
-	vec_push_copy(&stack, &n);
-	while (stack.len && !found) {
-		const struct node *at = *(const struct node **)vec_at(&stack, stack.len - 1);
-		char key[DIGEST_TEXT_MAX];
-		vec_remove(&stack, stack.len - 1);
-		digest_text(node_digest(at), key);
-		if (map_has(seen, str_c(key)))
-			continue;
-		map_set_c(seen, key, s);
-		if (map_get_c(s->failures, key))
-			found = at;
-		for (size_t i = 0; i < node_input_count(at); i++) {
-			const struct node *in = node_input(at, i);
-			if (in)
-				vec_push_copy(&stack, &in);
-		}
-	}
-	vec_fini(&stack);
-	return found;
-}
-
 void session_failure(
-	struct session *s, const struct node *n, const struct node **failed, struct session_output *out)
+	struct session *s, const char *subject, const struct node **failed, struct session_output *out)
 {
-	char key[DIGEST_TEXT_MAX];
-
 	*failed = NULL;
-	if (!n)
-		return;
 	pthread_mutex_lock(&s->lock);
-	const struct node *f = failed_below(s, n);
-	const struct session_output *kept =
-		f ? map_get_c(s->failures, digest_text(node_digest(f), key)) : NULL;
-	if (kept) {
-		*failed = f;
-		out->code = kept->code;
-		buf_addstr(&out->out, buf_str(&kept->out));
-		buf_addstr(&out->err, buf_str(&kept->err));
+	const struct failure *f = subject ? map_get_c(s->failures, subject) : NULL;
+	if (f) {
+		*failed = f->node;
+		out->code = f->output.code;
+		buf_addstr(&out->out, buf_str(&f->output.out));
+		buf_addstr(&out->err, buf_str(&f->output.err));
 	}
 	pthread_mutex_unlock(&s->lock);
 }
@@ -338,4 +357,28 @@ struct err *session_export_dir(
 
 	TRY(session_solve(s, n, cancel, &made));
 	return snapshot_export_dir(s->ex, &made, dir, &io);
+}
+
+struct err *session_digest(
+	struct session *s, struct node *n, const char *path, const struct cancel *cancel, struct digest *out)
+{
+	AUTO(snapshot_fini) struct snapshot made = {0};
+	const struct step_io io = {0, s->opt.events, cancel};
+
+	TRY(session_solve(s, n, cancel, &made));
+	return snapshot_digest(s->ex, &made, path, &io, out);
+}
+
+struct err *session_scratch(struct session *s, char **path)
+{
+	return store_scratch(s->engine->store, path);
+}
+
+struct err *session_gc(struct session *s)
+{
+	struct store_gc_options opt = {0};
+	struct store_gc_result done = {0};
+
+	engine_gc_defaults(s->engine, &opt);
+	return store_gc(s->engine->store, &opt, NULL, &done);
 }

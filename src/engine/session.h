@@ -38,6 +38,18 @@ MUST_USE struct err *session_image_config(
 MUST_USE struct err *session_git_commit(
 	struct session *s, const char *url, const char *ref, const struct cancel *cancel, char **commit);
 
+/* Look at a source now, once for the session. */
+MUST_USE struct err *session_pin(struct session *s, struct node *n, const struct cancel *cancel);
+/* The files of a commit of a local repository in a directory of the session's own. Caller frees *dir. */
+MUST_USE struct err *session_checkout(
+	struct session *s, const char *git_dir, const char *commit, const struct cancel *cancel, char **dir);
+/* Full names of the repository's references, appended. */
+MUST_USE struct err *session_git_refs(
+	struct session *s, const char *url, const struct cancel *cancel, struct strvec *out);
+/* The best common ancestor of two commits. Caller frees. */
+MUST_USE struct err *session_git_merge_base(struct session *s, const char *url, const char *a, const char *b,
+	const struct cancel *cancel, char **out);
+
 /* ---- solving ---- */
 
 /* n may be NULL: the empty file system. Caller calls snapshot_fini. */
@@ -52,15 +64,23 @@ void session_output_fini(struct session_output *o);
 /* What the program of n (an OP_EXEC) wrote; it runs again if that was not kept. */
 MUST_USE struct err *session_exec_output(
 	struct session *s, struct node *n, const struct cancel *cancel, struct session_output *out);
-/* What the program that failed last for n, or for what n was made from, wrote. *failed NULL if none did. */
+/* What the program wrote whose failure is an error of this session with that err_subject. *failed NULL if
+ * there is none. */
 void session_failure(
-	struct session *s, const struct node *n, const struct node **failed, struct session_output *out);
+	struct session *s, const char *subject, const struct node **failed, struct session_output *out);
 
 /* *fd: a directory (the caller's), the merged files of n, read-only; for the root_* calls of sys/file.h. */
 MUST_USE struct err *session_view(struct session *s, struct node *n, const struct cancel *cancel, int *fd);
-/* A digest of the files below path of n: equal content, equal digest. */
 MUST_USE struct err *session_export_dir(
 	struct session *s, struct node *n, const char *dir, const struct cancel *cancel);
+
+/* Of what is at and below path: equal files, equal digest. */
+MUST_USE struct err *session_digest(
+	struct session *s, struct node *n, const char *path, const struct cancel *cancel, struct digest *out);
+/* An empty directory of the session's own, gone with it. Caller frees the path. */
+MUST_USE struct err *session_scratch(struct session *s, char **path);
+/* Free disk space, as the machine's settings say. */
+MUST_USE struct err *session_gc(struct session *s);
 
 /* ---- secrets ---- */
 
@@ -89,6 +109,14 @@ MUST_USE struct err *session_image(struct session *s, const struct session_varia
 /* Push to address, tag "latest" if it names none. Gives the name with the digest; caller frees. */
 MUST_USE struct err *session_publish(struct session *s, const struct descriptor *image, const char *address,
 	const struct cancel *cancel, char **name);
+/* The image as an OCI or Docker archive at path. */
+MUST_USE struct err *session_export_image(struct session *s, const struct descriptor *image, bool docker,
+	const char *path, const struct cancel *cancel);
+/* Take an image archive in. *name: what it can be had by; caller frees. */
+MUST_USE struct err *session_import(
+	struct session *s, const char *path, const struct cancel *cancel, char **name);
+/* Name an image in the store. */
+MUST_USE struct err *session_name_image(struct session *s, const struct descriptor *image, const char *name);
 /* Credentials for a registry, for this session. */
 MUST_USE struct err *session_auth(struct session *s, const char *host, const char *user, struct str password);
 void session_auth_forget(struct session *s, const char *host);

@@ -40,6 +40,13 @@ static struct err *pin_source(
 	return e;
 }
 
+struct err *session_pin(struct session *s, struct node *n, const struct cancel *cancel)
+{
+	const struct source_pin *pin = NULL;
+
+	return pin_source(s, node_op(n), cancel, &pin);
+}
+
 static struct err *read_config(struct session *s, const struct digest *manifest, struct buf *out)
 {
 	AUTO_BUF struct buf bytes = {0};
@@ -90,7 +97,7 @@ static struct err *build_variant(struct session *s, const struct session_variant
 	struct build b = session_build(s, &rq);
 	b.file.root = v->root;
 	b.file.config = json_deep_copy(v->config);
-	struct err *e = build_make_image(&b, out);
+	struct err *e = session_blame(s, v->root, build_make_image(&b, out));
 	solve_result_free(b.solved);
 	json_unrefp(&b.file.config);
 	return e;
@@ -173,6 +180,61 @@ struct err *session_publish(struct session *s, const struct descriptor *image, c
 	}
 	reference_fini(&ref);
 	return e ? err_wrap(e, "publishing to %s", address) : NULL;
+}
+
+struct err *session_export_image(struct session *s, const struct descriptor *image, bool docker,
+	const char *path, const struct cancel *cancel)
+{
+	const struct transfer_io io = {s->opt.events, 0, cancel};
+
+	TRY(engine_fetch_missing(s->engine, &image->digest, &io));
+	return images_export(s->engine->store, image, NULL, docker ? IMAGE_DOCKER_ARCHIVE : IMAGE_OCI_ARCHIVE,
+		path, cancel);
+}
+
+/* Named by its digest, so that it stays and equal ones are one. */
+static struct err *name_by_digest(struct session *s, const struct stored_image *i, char **name)
+{
+	AUTO(reference_fini) struct reference ref = {0};
+	struct descriptor d = {.digest = i->digest, .size = i->size};
+	char digest[DIGEST_TEXT_MAX];
+
+	memcpy(d.media_type, i->media_type, sizeof(d.media_type));
+	AUTO_FREE char *text = mem_printf("cooper.invalid/imported@%s", digest_text(&i->digest, digest));
+	TRY(reference_parse(text, false, &ref));
+	TRY(images_set_name(s->engine->store, &ref, &d, "imported"));
+	*name = steal(&text);
+	return NULL;
+}
+
+struct err *session_import(struct session *s, const char *path, const struct cancel *cancel, char **name)
+{
+	struct vec names = VEC_OF(struct stored_image);
+	AUTO(reference_fini) struct reference temporary = {0};
+	AUTO_FREE char *fresh = mem_printf("cooper.invalid/imported:%lld", (long long)clock_now());
+	const struct image_import im = {.path = path, .name = fresh, .cancel = cancel};
+	bool removed = false;
+
+	struct err *e = images_import(s->engine->store, &im, &names);
+	if (!e)
+		e = names.len ? name_by_digest(s, vec_at(&names, 0), name)
+			      : err_new(ERR_INVALID, "the archive holds no image");
+	if (!e)
+		e = reference_parse(fresh, false, &temporary);
+	if (!e)
+		e = images_remove(s->engine->store, &temporary, &removed);
+	for (size_t i = 0; i < names.len; i++)
+		stored_image_fini(vec_at(&names, i));
+	vec_fini(&names);
+	return e;
+}
+
+struct err *session_name_image(struct session *s, const struct descriptor *image, const char *name)
+{
+	AUTO(reference_fini) struct reference ref = {0};
+
+	TRY(reference_parse(name, true, &ref));
+	return images_set_name(s->engine->store, &ref, image, "built");
 }
 
 struct err *session_auth(struct session *s, const char *host, const char *user, struct str password)

@@ -16,8 +16,11 @@ struct session {
 	struct map
 		*pins; /* definition digest text -> struct source_pin, read by solves too: never replaced */
 	struct map *secrets;  /* id -> struct buf */
-	struct map *failures; /* definition digest text -> struct session_output of a program that failed */
+	struct map *failures; /* definition digest text -> struct failure: programs that failed */
 };
+
+/* Say in e, the failure of solving n, which program it was. Returns e. */
+MUST_USE struct err *session_blame(struct session *s, const struct node *n, struct err *e);
 
 /* A build over the session's executor and graph; nothing in it is the caller's to free but what was set by
  * the caller. */

@@ -108,5 +108,7 @@ MUST_USE struct err *sandbox_need_diff_id(
  * get their times when they are made, directories change theirs whenever something is made in them.
  */
 MUST_USE struct err *settle_dir_times(int fd, int64_t since, int64_t epoch);
+/* Set the times of path below root and of all below it, links themselves included. */
+MUST_USE struct err *file_set_times(int rootfd, const char *path, int64_t seconds);
 /* The kernel's clock for file times, ns. */
 int64_t file_clock(void);

@@ -76,14 +76,16 @@ static struct err *find_owner(struct file_job *j, const char *owner, struct dres
 {
 	struct image_user u = {0};
 	size_t digits = strspn(owner, "0123456789");
-	AUTO_FREE char *spec = owner[digits] == '\0' ? mem_printf("%s:%s", owner, owner) : mem_strdup(owner);
+	bool own_group = cstr_ends(owner, ":=");
+	AUTO_FREE char *user = mem_strndup(owner, strlen(owner) - (own_group ? 2 : 0));
+	AUTO_FREE char *spec = user[digits] == '\0' ? mem_printf("%s:%s", user, user) : mem_strdup(user);
 	struct err *e = image_user_lookup(j->target.rootfd, spec, &u);
 	if (e && node_op(j->node)->file.link)
 		e = err_hint(err_wrap(e, "--chown=%s", owner),
 			"with --link only numbers can be used: the base is not looked at");
 	TRY(e);
 	how->uid = u.uid;
-	how->gid = u.gid;
+	how->gid = own_group ? u.uid : u.gid;
 	image_user_fini(&u);
 	return NULL;
 }
@@ -220,6 +222,8 @@ static struct err *do_action(struct file_job *j, const struct file_action *a)
 		return do_symlink(j, a, &how);
 	case FILE_REMOVE:
 		return do_remove(j, a);
+	case FILE_TIMES:
+		return file_set_times(j->target.rootfd, a->dest, a->seconds);
 	}
 	return err_new(ERR_BUG, "unknown file action %d", (int)a->kind);
 }

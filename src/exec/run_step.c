@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exec/run_step.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "exec/step_internal.h"
 #include "sys/file.h"
 #include "sys/userns.h"
@@ -86,8 +88,13 @@ static struct err *make_plan(
 }
 
 /* What the program reads as its input. */
-static struct err *open_stdin(const struct step *s, int *out)
+static struct err *open_stdin(const struct step *s, const struct attempt *a, int *out)
 {
+	if (s->op->redirect_stdin) {
+		AUTO_FREE char *path = path_join(s->op->cwd ? s->op->cwd : "/", s->op->redirect_stdin);
+		struct err *e = root_open(a->root_fd, path, O_RDONLY | O_NONBLOCK, 0, out);
+		return e ? err_wrap(e, "the input of the step") : NULL;
+	}
 	if (!s->op->stdin_text)
 		return file_open(AT_FDCWD, "/dev/null", O_RDONLY, 0, out);
 	AUTO_FD int fd = memfd_create("stdin", MFD_CLOEXEC);
@@ -121,7 +128,7 @@ static struct err *run_piped(struct step *s, struct attempt *a, struct sandbox_p
 	AUTO_FD int out_end = -1;
 	AUTO_FD int err = -1;
 	AUTO_FD int err_end = -1;
-	TRY(open_stdin(s, &in));
+	TRY(open_stdin(s, a, &in));
 	TRY(open_pipe(a, &out, &out_end));
 	TRY(open_pipe(a, &err, &err_end));
 	how->stdio[0] = in;
@@ -214,6 +221,7 @@ static struct err *check_request(const struct op_exec *op)
 
 static void step_fini(struct step *s)
 {
+	step_kept_abandon(s);
 	for (int i = 0; i < 2; i++) {
 		buf_fini(&s->written[i]);
 		buf_fini(&s->held[i]);
@@ -267,9 +275,13 @@ struct err *run_step(struct run_context *rc, const struct node *node, const stru
 	struct stat st;
 	if (fstat(store_tree_fd(w), &st) < 0)
 		return err_sys(errno, "reading %s", s.upper);
+	/* Programs that set times in whole seconds set ones before this within the first second. */
+	int64_t start = stat_mtime_ns(&st) - stat_mtime_ns(&st) % CLOCK_SECOND;
 	struct step_end end = {0};
+	TRY(step_kept_begin(&s));
 	TRY(run_program(&s, node, &end));
-	TRY(commit(&s, &w, stat_mtime_ns(&st), out));
+	TRY(commit(&s, &w, start, out));
+	TRY(step_kept_commit(&s, start, out->layers.ptr[out->layers.len - 1]));
 	tell_output(&s, node, out->layers.ptr[out->layers.len - 1], end.code);
 	return NULL;
 }

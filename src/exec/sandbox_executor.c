@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "exec/executor_internal.h"
+#include "exec/step_internal.h"
 #include "sys/userns.h"
 
 #include <stdlib.h>
@@ -154,6 +155,19 @@ static struct err *diff(const struct node *n, const struct snapshot *const *inpu
 	return NULL;
 }
 
+static struct err *mounted(struct sandbox_executor *sx, const struct node *n,
+	const struct snapshot *const *inputs, struct snapshot *out)
+{
+	AUTO_BUF struct buf id = {0};
+	const struct strvec *made = &inputs[1]->layers;
+
+	TRY(kept_layer(sx->store, made->len ? made->ptr[made->len - 1] : "", node_op(n)->mount.target, &id));
+	if (inputs[0])
+		strvec_push_all(&out->layers, strvec_list(&inputs[0]->layers));
+	strvec_push(&out->layers, buf_cstr(&id));
+	return NULL;
+}
+
 static struct err *op_run(struct executor *ex, const struct node *n, const struct snapshot *const *inputs,
 	const struct step_io *io, struct snapshot *out)
 {
@@ -168,6 +182,8 @@ static struct err *op_run(struct executor *ex, const struct node *n, const struc
 		return NULL;
 	case OP_DIFF:
 		return diff(n, inputs, out);
+	case OP_MOUNT:
+		return mounted(sx, n, inputs, out);
 	default:
 		return err_new(ERR_BUG, "%s is not run", op_kind_name(node_op(n)->kind));
 	}

@@ -110,6 +110,9 @@ MUST_USE struct err *layer_need_blob(
  * ...), at most max. */
 MUST_USE struct err *layers_compare(
 	struct executor *ex, const char *layer_a, const char *layer_b, size_t max, struct strvec *out);
+/* Of what is at and below path of s: names, types, modes, owners, content, links; no times. */
+MUST_USE struct err *snapshot_digest(struct executor *ex, const struct snapshot *s, const char *path,
+	const struct step_io *io, struct digest *out);
 /* *fd: a directory (the caller's), the merged files of s, read-only, visible nowhere else. */
 MUST_USE struct err *snapshot_view(
 	struct executor *ex, const struct snapshot *s, const struct step_io *io, int *fd);

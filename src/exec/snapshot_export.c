@@ -63,3 +63,35 @@ struct err *snapshot_export_tar(
 	struct err *e = tar_write_tree(view, &opt, write_fd, &fd);
 	return e ? err_wrap(e, "writing the result as a tar") : NULL;
 }
+
+static struct err *digest_at(
+	struct file_tree *t, const char *path, const struct cancel *cancel, struct digest *out)
+{
+	AUTO(hasher_freep) struct hasher *h = hasher_new(DIGEST_SHA256);
+	struct vec picks = VEC_OF(struct picked);
+	struct file_entry *top = NULL;
+
+	TRY(file_tree_find(t, path, true, &top));
+	if (!top)
+		return err_new(ERR_NOT_FOUND, "%s: no such file or directory", path);
+	struct err *e = file_tree_pick(t, top, NULL, NULL, &picks);
+	if (!e)
+		e = file_tree_hash(t, &picks, cancel);
+	if (!e)
+		picks_digest(t, &picks, h);
+	vec_fini(&picks);
+	hasher_finish(h, out);
+	return e;
+}
+
+struct err *snapshot_digest(struct executor *ex, const struct snapshot *s, const char *path,
+	const struct step_io *io, struct digest *out)
+{
+	AUTO(file_tree_freep) struct file_tree *t = NULL;
+	const struct file_tree_options opt = {.what = "the files", .owners = true};
+	int view = -1;
+
+	TRY(snapshot_view(ex, s, io, &view));
+	TRY(file_tree_new(view, &opt, &t));
+	return digest_at(t, path, io->cancel, out);
+}

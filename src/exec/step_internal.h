@@ -36,10 +36,11 @@ struct step {
 	unsigned attempt;   /* overlays are mounted anew for each */
 	unsigned scratches; /* directories made for binds: an overlay's may not be used again */
 	struct volume_set *volumes;
-	bool capture;          /* keep what the program writes, */
-	struct buf written[2]; /* to stdout and stderr */
-	struct strvec masked;  /* values of secrets, not to be shown */
-	struct buf held[2];    /* output that may be the beginning of one */
+	struct store_tree_writer **kept; /* of each mount; NULL: what is written to it is dropped */
+	bool capture;                    /* keep what the program writes, */
+	struct buf written[2];           /* to stdout and stderr */
+	struct strvec masked;            /* values of secrets, not to be shown */
+	struct buf held[2];              /* output that may be the beginning of one */
 };
 
 /* What lives for one attempt. */
@@ -130,6 +131,16 @@ struct step_end {
 /* Pass the program's output on until it ended. Closes out and errout. ERR_CANCELED after killing it. */
 MUST_USE struct err *step_output_pass(
 	struct step *s, struct sandbox_process *p, int out, int errout, struct step_end *end);
+
+/* ---- step_kept.c ---- */
+
+/* Begin trees for mounts whose content is kept. */
+MUST_USE struct err *step_kept_begin(struct step *s);
+/* Make layers of them, which kept_layer finds by the layer that the step made. */
+MUST_USE struct err *step_kept_commit(struct step *s, int64_t start, const char *layer);
+void step_kept_abandon(struct step *s);
+/* The layer with what was written to the mount at target by the step that made layer. */
+MUST_USE struct err *kept_layer(struct store *st, const char *layer, const char *target, struct buf *out);
 
 /* ---- step_mask.c ---- */
 

@@ -44,7 +44,9 @@ static void nested_points(const struct attempt *a, size_t i, const char *source,
 static struct err *mount_input(struct step *s, struct attempt *a, size_t i, const struct strvec *points)
 {
 	struct step_mount *m = &a->mounts[i];
-	const char *upper = m->want->writable ? arena_printf(s->arena, "%s/upper%zu", s->dir, i) : NULL;
+	const char *upper = s->kept[i]          ? arena_printf(s->arena, "%s/fs", store_tree_path(s->kept[i]))
+			    : m->want->writable ? arena_printf(s->arena, "%s/upper%zu", s->dir, i)
+						: NULL;
 	if (upper && mkdir(upper, 0755) < 0 && errno != EEXIST)
 		return err_sys(errno, "making %s", upper);
 	struct rootfs_request rq = {

@@ -107,6 +107,7 @@ static void write_mount(struct buf *out, const struct exec_mount *m)
 	put_text(&w, "env", m->env);
 	put_number(&w, "gid", m->gid);
 	put_number(&w, "input", (uint64_t)(m->input + 1));
+	put_flag(&w, "keep", m->keep);
 	put_number(&w, "kind", (uint64_t)m->kind + 1);
 	put_number(&w, "mode", m->mode);
 	put_flag(&w, "required", m->required);
@@ -144,6 +145,7 @@ static void write_exec(struct writer *w, const struct op_exec *o)
 	}
 	put_number(w, "network", (uint64_t)o->network);
 	put_text(w, "redirectStderr", o->redirect_stderr);
+	put_text(w, "redirectStdin", o->redirect_stdin);
 	put_text(w, "redirectStdout", o->redirect_stdout);
 	put_flag(w, "rejectZero", o->reject_zero);
 	put_text(w, "stdin", o->stdin_text);
@@ -152,7 +154,7 @@ static void write_exec(struct writer *w, const struct op_exec *o)
 
 static void write_action(struct buf *out, const struct file_action *a)
 {
-	static const char *const names[] = {"copy", "mkdir", "mkfile", "symlink", "remove"};
+	static const char *const names[] = {"copy", "mkdir", "mkfile", "symlink", "remove", "times"};
 	struct writer w = {out, true};
 
 	put_text(&w, "action", names[a->kind]);
@@ -180,6 +182,8 @@ static void write_action(struct buf *out, const struct file_action *a)
 	put_text(&w, "mode", a->mode);
 	put_text(&w, "owner", a->owner);
 	put_flag(&w, "parents", a->parents);
+	if (a->kind == FILE_TIMES)
+		put_number(&w, "seconds", (uint64_t)a->seconds + 1);
 	put_list(&w, "sources", a->sources);
 	put_text(&w, "target", a->target);
 	put_flag(&w, "unpack", a->unpack);
@@ -223,6 +227,9 @@ void op_canonical(const struct op *op, struct buf *out)
 		break;
 	case OP_FILE:
 		write_file(&w, &op->file);
+		break;
+	case OP_MOUNT:
+		put_text(&w, "target", op->mount.target);
 		break;
 	case OP_MERGE:
 	case OP_DIFF:

@@ -156,7 +156,8 @@ uint32_t node_number(const struct node *n)
 
 const char *op_kind_name(enum op_kind k)
 {
-	static const char *const names[] = {"image", "git", "http", "local", "exec", "file", "merge", "diff"};
+	static const char *const names[] = {
+		"image", "git", "http", "local", "exec", "file", "merge", "diff", "mount"};
 
 	return names[k];
 }

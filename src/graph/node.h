@@ -30,6 +30,7 @@ enum op_kind {
 	OP_FILE,  /* copy, mkdir, mkfile, symlink, rm: one layer on input 0 */
 	OP_MERGE, /* inputs stacked, later ones on top */
 	OP_DIFF,  /* what input 1 has over input 0 */
+	OP_MOUNT, /* input 0 with what the EXEC that is input 1 wrote where it was mounted */
 };
 
 enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER };
@@ -64,6 +65,11 @@ struct op_local {
 	const char *const *exclude; /* ignore-file syntax, last match wins, "!" negates */
 };
 
+/* Of a mount that the EXEC was told to keep. */
+struct op_mount {
+	const char *target;
+};
+
 enum network_mode { NETWORK_HOST, NETWORK_NONE, NETWORK_ISOLATED };
 enum mount_kind { MOUNT_BIND, MOUNT_CACHE, MOUNT_TMPFS, MOUNT_SECRET, MOUNT_SSH };
 enum cache_sharing { CACHE_SHARED, CACHE_PRIVATE, CACHE_LOCKED };
@@ -78,6 +84,7 @@ struct exec_mount {
 	const char *source; /* path within it; NULL: its root */
 	bool writable; /* BIND: writes are allowed and discarded; CACHE: default true is set by the frontend
 			*/
+	bool keep;     /* BIND of a whole input, writable: an OP_MOUNT can have what was written */
 	const char *cache_id;
 	enum cache_sharing sharing;
 	const char *secret_id; /* SECRET; SSH: agent id */
@@ -102,13 +109,14 @@ struct op_exec {
 	size_t accept_count;
 	const char *const *proxy_env; /* "K=V" handed to the step, not part of the digest */
 	const char *stdin_text;       /* NULL: /dev/null */
+	const char *redirect_stdin;   /* file that is its input, relative to cwd; wins over stdin_text */
 	const char *
 		redirect_stdout; /* file that also gets what the program wrote, relative to cwd; NULL: none */
 	const char *redirect_stderr;
 	bool reject_zero; /* exit code 0 is a failure */
 };
 
-enum file_action_kind { FILE_COPY, FILE_MKDIR, FILE_MKFILE, FILE_SYMLINK, FILE_REMOVE };
+enum file_action_kind { FILE_COPY, FILE_MKDIR, FILE_MKFILE, FILE_SYMLINK, FILE_REMOVE, FILE_TIMES };
 
 struct file_action {
 	enum file_action_kind kind;
@@ -126,14 +134,15 @@ struct file_action {
 	const char *const *include;
 	/* all */
 	const char *dest;   /* absolute, clean */
-	const char *owner;  /* "user[:group]", names or numbers; NULL: 0:0, and COPY from another node keeps
-			       owners */
+	const char *owner;  /* "user[:group]", names or numbers, "user:=" for the user's number as its group;
+			       NULL: 0:0, and COPY from another node keeps  owners */
 	bool keep_owner;    /* COPY: owners of the source stay (COPY --from); owner wins if set */
 	const char *mode;   /* octal or symbolic; NULL: source's, or 0755/0644 */
 	struct str data;    /* MKFILE */
 	const char *target; /* SYMLINK: where it points */
 	bool make_parents;  /* MKDIR: also the parents, no error if it exists */
 	bool allow_missing; /* REMOVE */
+	int64_t seconds;    /* TIMES: since 1970, for dest and all below it */
 };
 
 struct op_file {
@@ -153,6 +162,7 @@ struct op {
 		struct op_local local;
 		struct op_exec exec;
 		struct op_file file;
+		struct op_mount mount;
 	};
 	/* MERGE and DIFF are their inputs */
 };

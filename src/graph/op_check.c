@@ -86,6 +86,10 @@ struct err *op_check(const struct op *op, size_t input_count)
 		return NULL;
 	case OP_MERGE:
 		return NULL;
+	case OP_MOUNT:
+		if (input_count != 2)
+			return err_new(ERR_BUG, "a mount has two inputs, not %zu", input_count);
+		return check_absolute("mount target", op->mount.target);
 	case OP_DIFF:
 		if (input_count != 2)
 			return err_new(ERR_BUG, "a diff has two inputs, not %zu", input_count);

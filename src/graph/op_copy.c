@@ -37,6 +37,7 @@ static void copy_exec(struct arena *a, struct op_exec *o)
 	o->accept = arena_dup(a, o->accept, o->accept_count);
 	o->proxy_env = copy_list(a, o->proxy_env);
 	o->stdin_text = arena_strdup(a, o->stdin_text);
+	o->redirect_stdin = arena_strdup(a, o->redirect_stdin);
 	o->redirect_stdout = arena_strdup(a, o->redirect_stdout);
 	o->redirect_stderr = arena_strdup(a, o->redirect_stderr);
 }
@@ -89,6 +90,9 @@ void op_copy(struct arena *a, const struct op *from, struct op *to)
 		break;
 	case OP_FILE:
 		copy_file(a, &to->file);
+		break;
+	case OP_MOUNT:
+		to->mount.target = arena_strdup(a, from->mount.target);
 		break;
 	case OP_MERGE:
 	case OP_DIFF:

@@ -166,6 +166,14 @@ int64_t http_content_length(const struct http_exchange *x)
 	return x->content_length;
 }
 
+int http_socket(const struct http_exchange *x)
+{
+	const union MHD_ConnectionInfo *info =
+		x->server->mhd->MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info ? info->connect_fd : -1;
+}
+
 const char *http_peer(const struct http_exchange *x)
 {
 	struct http_exchange *mine = (struct http_exchange *)x;

@@ -28,6 +28,8 @@ const char *http_query_at(const struct http_exchange *x, const char *name, unsig
 const char *http_header(
 	const struct http_exchange *x, const char *name); /* NULL if absent; repeated ones joined with ", " */
 int64_t http_content_length(const struct http_exchange *x); /* -1: chunked or none given */
+/* The connection's descriptor, to be looked at only: does the peer still listen? */
+int http_socket(const struct http_exchange *x);
 const char *http_peer(const struct http_exchange *x);       /* address text */
 /* The server is being stopped: a streamed answer should end soon (http_server_stop waits for a blocked next,
  * whatever the grace). */

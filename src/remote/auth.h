@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/cancel.h"
 #include "base/compiler.h"
@@ -42,7 +43,3 @@ MUST_USE struct err *auth_store(const char *file, const char *registry, const ch
 /* Out of every place. */
 MUST_USE struct err *auth_erase(
 	const char *file, const char *registry, const struct cancel *cancel, bool *was_there);
-
-/* Standard base64 with padding. */
-void base64_add(struct buf *out, struct str s);
-MUST_USE struct err *base64_decode(struct str s, struct buf *out);

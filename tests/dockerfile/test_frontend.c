@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/duration.h"
 #include "base/mem.h"
 #include "dockerfile/instructions.h"
 #include "dockerfile/names.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dockerfile/instructions.h"
+#include "base/duration.h"
+
+#include "base/compiler.h"
 
 #include <ctype.h>
 #include <string.h>

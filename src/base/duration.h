@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Durations as Go writes them. Units: nanoseconds. Pure text. */
+#pragma once
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Go's durations: "1m30s", "250ms", "1.5h". */
+bool duration_parse(const char *text, int64_t *ns);
+/* As Go prints them. */
+void duration_text(int64_t ns, struct buf *out);
