@@ -7,6 +7,7 @@ const struct command *const commands[] = {
 	&cmd_release,
 	&cmd_list,
 	&cmd_serve,
+	&cmd_session,
 	&cmd_image_ls,
 	&cmd_image_import,
 	&cmd_image_inspect,

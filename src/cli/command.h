@@ -35,6 +35,7 @@ struct cli {
 	bool verbose; /* -v: errors with their chain */
 	struct engine_options engine;
 	struct cancel *cancel; /* set by SIGINT and SIGTERM */
+	int exit_status;       /* of a program that was run for the user, when there is no error of ours */
 };
 
 struct command {

@@ -152,7 +152,7 @@ int main(int argc, char **argv)
 		e = err_new(ERR_IO, "writing to standard output");
 	if (e)
 		report_error(&c, e);
-	int status = err_exit_status(e);
+	int status = e ? err_exit_status(e) : c.exit_status;
 	err_free(e);
 	cancel_free(interrupted);
 	return status;

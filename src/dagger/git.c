@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
+#include "base/path.h"
+#include "dagger_schema.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static const struct git_repository *repository(struct call *c)
+{
+	return (const struct git_repository *)(const void *)c->self;
+}
+
+static const struct git_ref *ref_self(struct call *c)
+{
+	return (const struct git_ref *)(const void *)c->self;
+}
+
+static struct err *unsupported_auth(struct call *c, unsigned arg, const char *name)
+{
+	return arg_given(c, arg)
+		       ? err_hint(err_new(ERR_UNSUPPORTED, "not supported by cooper: Query.git(%s)", name),
+				 "configure git itself: credential helpers and ssh agents of the host are "
+				 "used")
+		       : NULL;
+}
+
+struct err *resolve_query_git(struct call *c)
+{
+	struct git_repository *r = OBJECT_NEW(c, "GitRepository", git_repository);
+
+	TRY(unsupported_auth(c, ARG_Query_git_sshAuthSocket, "sshAuthSocket"));
+	TRY(unsupported_auth(c, ARG_Query_git_httpAuthToken, "httpAuthToken"));
+	TRY(unsupported_auth(c, ARG_Query_git_httpAuthHeader, "httpAuthHeader"));
+	TRY(unsupported_auth(c, ARG_Query_git_experimentalServiceHost, "experimentalServiceHost"));
+	const char *url = arg_text(c, ARG_Query_git_url);
+	bool scheme = strstr(url, "://") || strchr(url, '@') || url[0] == '/' || url[0] == '.';
+	r->url = keep_text(c->d, scheme ? url : arena_printf(c->arena, "https://%s", url));
+	call_give(c, r);
+	return NULL;
+}
+
+struct err *resolve_git_repository_url(struct call *c)
+{
+	gql_out_string(c->out, str_c(repository(c)->url));
+	return NULL;
+}
+
+/* ---- references ---- */
+
+static struct err *give_ref(struct call *c, const struct git_repository *r, const char *ref)
+{
+	struct git_ref *g = OBJECT_NEW(c, "GitRef", git_ref);
+	AUTO_FREE char *commit = NULL;
+
+	TRY(session_git_commit(c->d->session, r->url, cstr_eq(ref, "HEAD") ? NULL : ref, c->cancel, &commit));
+	g->repository = r;
+	g->ref = keep_text(c->d, ref);
+	g->commit = keep_text(c->d, commit);
+	call_give(c, g);
+	return NULL;
+}
+
+struct err *resolve_git_repository_head(struct call *c)
+{
+	return give_ref(c, repository(c), "HEAD");
+}
+
+struct err *resolve_git_repository_ref(struct call *c)
+{
+	return give_ref(c, repository(c), arg_text(c, ARG_GitRepository_ref_name));
+}
+
+static const char *full(struct call *c, const char *kind, const char *name)
+{
+	return cstr_starts(name, "refs/") ? name : arena_printf(c->arena, "refs/%s/%s", kind, name);
+}
+
+struct err *resolve_git_repository_branch(struct call *c)
+{
+	return give_ref(c, repository(c), full(c, "heads", arg_text(c, ARG_GitRepository_branch_name)));
+}
+
+struct err *resolve_git_repository_tag(struct call *c)
+{
+	return give_ref(c, repository(c), full(c, "tags", arg_text(c, ARG_GitRepository_tag_name)));
+}
+
+struct err *resolve_git_repository_commit(struct call *c)
+{
+	const char *id = arg_text(c, ARG_GitRepository_commit_id);
+
+	if (strlen(id) < 7 || id[strspn(id, "0123456789abcdef")])
+		return err_new(ERR_INVALID, "\"%s\" is not a commit", id);
+	return give_ref(c, repository(c), id);
+}
+
+/* Names below prefix that match one of patterns (none: all), sorted, appended. */
+static struct err *list_refs(struct call *c, const char *url, const char *prefix,
+	const struct strvec *patterns, struct strvec *out)
+{
+	AUTO_STRVEC struct strvec refs = {0};
+
+	TRY(session_git_refs(c->d->session, url, c->cancel, &refs));
+	for (size_t i = 0; i < refs.len; i++) {
+		const char *name = refs.ptr[i];
+		if (!cstr_starts(name, prefix) || cstr_ends(name, "^{}"))
+			continue;
+		const char *shown = name + strlen(prefix);
+		bool wanted = !patterns->len;
+		for (size_t k = 0; k < patterns->len; k++)
+			wanted = wanted || path_match(patterns->ptr[k], shown) == 1 ||
+				 path_match(patterns->ptr[k], name) == 1;
+		if (wanted)
+			strvec_push(out, shown);
+	}
+	strvec_sort(out);
+	return NULL;
+}
+
+static struct err *give_refs(struct call *c, unsigned arg, const char *prefix)
+{
+	AUTO_STRVEC struct strvec patterns = {0}, names = {0};
+
+	arg_texts(c, arg, &patterns);
+	TRY(list_refs(c, repository(c)->url, prefix, &patterns, &names));
+	struct gql_out *items = gql_out_list(c->out, names.len);
+	for (size_t i = 0; i < names.len; i++)
+		gql_out_string(&items[i], str_c(names.ptr[i]));
+	return NULL;
+}
+
+struct err *resolve_git_repository_tags(struct call *c)
+{
+	return give_refs(c, ARG_GitRepository_tags_patterns, "refs/tags/");
+}
+
+struct err *resolve_git_repository_branches(struct call *c)
+{
+	return give_refs(c, ARG_GitRepository_branches_patterns, "refs/heads/");
+}
+
+/* Numbers of "v1.2.3"; false for what is no plain version. */
+static bool version_numbers(const char *tag, unsigned long out[3])
+{
+	int used = 0;
+
+	tag += *tag == 'v';
+	return sscanf(tag, "%lu.%lu.%lu%n", &out[0], &out[1], &out[2], &used) == 3 && !tag[used];
+}
+
+struct err *resolve_git_repository_latest_version(struct call *c)
+{
+	AUTO_STRVEC struct strvec none = {0}, tags = {0};
+	const char *best = NULL;
+	unsigned long top[3] = {0}, now[3];
+
+	TRY(list_refs(c, repository(c)->url, "refs/tags/", &none, &tags));
+	for (size_t i = 0; i < tags.len; i++) {
+		if (!version_numbers(tags.ptr[i], now))
+			continue;
+		bool higher = now[0] != top[0]   ? now[0] > top[0]
+			      : now[1] != top[1] ? now[1] > top[1]
+						 : now[2] > top[2];
+		if (best && !higher)
+			continue;
+		best = tags.ptr[i];
+		memcpy(top, now, sizeof(top));
+	}
+	if (!best)
+		return err_new(ERR_NOT_FOUND, "%s has no tag that is a version", repository(c)->url);
+	return give_ref(c, repository(c), full(c, "tags", best));
+}
+
+struct err *resolve_git_ref_commit(struct call *c)
+{
+	gql_out_string(c->out, str_c(ref_self(c)->commit));
+	return NULL;
+}
+
+struct err *resolve_git_ref_ref(struct call *c)
+{
+	gql_out_string(c->out, str_c(ref_self(c)->ref));
+	return NULL;
+}
+
+struct err *resolve_git_ref_common_ancestor(struct call *c)
+{
+	struct git_ref *other = NULL;
+	AUTO_FREE char *base = NULL;
+
+	TRY(arg_object(c, ARG_GitRef_commonAncestor_other, "GitRef", (void **)&other));
+	TRY(session_git_merge_base(c->d->session, ref_self(c)->repository->url, ref_self(c)->commit,
+		other->commit, c->cancel, &base));
+	return give_ref(c, ref_self(c)->repository, base);
+}
+
+struct err *resolve_git_ref_tree(struct call *c)
+{
+	const struct git_ref *g = ref_self(c);
+	struct node *n = NULL;
+	const struct op op = {.kind = OP_GIT,
+		.git = {.url = g->repository->url,
+			.ref = cstr_eq(g->ref, "HEAD") ? NULL : g->ref,
+			.checksum = g->commit,
+			.keep_git_dir = !arg_flag(c, ARG_GitRef_tree_discardGitDir)}};
+	const struct node_label label = {
+		.name = arena_printf(c->arena, "git %s %s", g->repository->url, g->ref)};
+
+	TRY(session_node(c->d->session, &op, NULL, 0, &label, &n));
+	call_give(c, directory_new(c, n, "/"));
+	return NULL;
+}
+
+/* A directory with a .git is a repository that git can clone from. */
+struct err *resolve_directory_as_git(struct call *c)
+{
+	const struct directory *dir = (const struct directory *)(const void *)c->self;
+	struct git_repository *r = OBJECT_NEW(c, "GitRepository", git_repository);
+	AUTO_FREE char *scratch = NULL;
+	struct node *n = NULL;
+
+	TRY(directory_root(c->d, dir, &n));
+	TRY(services_for(c, n));
+	TRY(session_scratch(c->d->session, &scratch));
+	TRY(session_export_dir(c->d->session, n, scratch, c->cancel));
+	r->url = keep_text(c->d, arena_printf(c->arena, "file://%s", scratch));
+	call_give(c, r);
+	return NULL;
+}
+
+/* "URL#REF" of an address. */
+static struct git_repository *address_repository(struct call *c, const char **ref)
+{
+	struct git_repository *r = OBJECT_NEW(c, "GitRepository", git_repository);
+	const char *text = ((const struct text *)(const void *)c->self)->text;
+	const char *hash = strchr(text, '#');
+
+	r->url = keep_n(c->d, text, hash ? (size_t)(hash - text) : strlen(text));
+	*ref = hash && hash[1] ? hash + 1 : "HEAD";
+	return r;
+}
+
+struct err *resolve_address_git_repository(struct call *c)
+{
+	const char *ref;
+
+	call_give(c, address_repository(c, &ref));
+	return NULL;
+}
+
+struct err *resolve_address_git_ref(struct call *c)
+{
+	const char *ref;
+	struct git_repository *r = address_repository(c, &ref);
+
+	return give_ref(c, r, ref);
+}

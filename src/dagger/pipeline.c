@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dagger/pipeline.h"
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "dagger/dagger.h"
+#include "sys/file.h"
+#include "sys/process_foreground.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define RESULT_MAX (16u << 20)
+
+extern char **environ;
+
+struct err *session_token(char **out)
+{
+	unsigned char bytes[24];
+	AUTO_BUF struct buf hex = {0};
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return err_sys(errno, "making a token");
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		buf_addf(&hex, "%02x", bytes[i]);
+	*out = buf_steal(&hex);
+	return NULL;
+}
+
+void session_environment(unsigned port, const char *token, struct strvec *out)
+{
+	char text[16];
+
+	strvec_push_all(out, (const char *const *)environ);
+	snprintf(text, sizeof(text), "%u", port);
+	envlist_set(out, "DAGGER_SESSION_PORT", text);
+	envlist_set(out, "DAGGER_SESSION_TOKEN", token);
+}
+
+/* ---- the loader ---- */
+
+/* Beside the installed program, or beside the build directory in the sources. */
+static struct err *find_loader(char **out)
+{
+	static const char *const places[] = {"../share/cooper/python", "../python", "../../python"};
+	const char *set = getenv("COOPER_PYTHON_PATH");
+	char exe[4096];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	exe[n > 0 ? n : 0] = '\0';
+	AUTO_FREE char *dir = path_dir(exe);
+	for (size_t i = 0; i < ARRAY_LEN(places) + 1; i++) {
+		if (i == 0 && !set)
+			continue;
+		AUTO_FREE char *top = i == 0 ? mem_strdup(set) : path_join(dir, places[i - 1]);
+		AUTO_FREE char *loader = path_join(top, "cooper/loader.py");
+		bool there = false;
+		TRY(file_exists(AT_FDCWD, loader, &there));
+		if (there) {
+			*out = steal(&loader);
+			return NULL;
+		}
+	}
+	return err_hint(err_new(ERR_NOT_FOUND, "cooper's Python files were not found beside %s", exe),
+		"set COOPER_PYTHON_PATH to the folder that holds cooper/loader.py");
+}
+
+struct pipeline {
+	struct engine *engine;
+	const struct pipeline_request *rq;
+	struct session *session;
+	struct dagger *dagger;
+	struct dagger_server *server;
+	char *token, *root;
+};
+
+static void pipeline_fini(struct pipeline *p)
+{
+	dagger_server_stop(p->server);
+	dagger_free(p->dagger);
+	session_close(p->session);
+	mem_freep(&p->token);
+	mem_freep(&p->root);
+}
+
+static struct err *prepare(struct pipeline *p)
+{
+	const struct pipeline_request *rq = p->rq;
+	const struct session_options opt = {.events = rq->events,
+		.created = rq->created,
+		.no_cache = rq->no_cache,
+		.jobs = rq->jobs,
+		.pull = rq->pull};
+
+	TRY(session_open(p->engine, &opt, &p->session));
+	if (rq->commit)
+		TRY(session_checkout(p->session, rq->git_dir, rq->commit, rq->cancel, &p->root));
+	else
+		p->root = mem_strdup(rq->root);
+	const struct dagger_options d = {.session = p->session, .workdir = p->root, .events = rq->events};
+	TRY(dagger_new(&d, &p->dagger));
+	TRY(session_token(&p->token));
+	return dagger_serve(p->dagger, p->token, &p->server);
+}
+
+static struct err *arguments(const struct pipeline *p, struct strvec *argv)
+{
+	const struct pipeline_request *rq = p->rq;
+	const char *python = getenv("COOPER_PYTHON");
+	AUTO_FREE char *loader = NULL;
+
+	TRY(find_loader(&loader));
+	strvec_push(argv, python && *python ? python : "python3");
+	strvec_push(argv, "-E");
+	strvec_push(argv, loader);
+	strvec_pushf(argv, "--result=%d", FOREGROUND_FD);
+	strvec_pushf(argv, "--root=%s", p->root);
+	if (rq->platform)
+		strvec_pushf(argv, "--platform=%s", rq->platform);
+	for (size_t i = 0; rq->helpers && rq->helpers[i]; i++) {
+		AUTO_FREE char *dir = path_join(p->root, rq->helpers[i]);
+		bool there = false;
+		TRY(file_exists(AT_FDCWD, dir, &there));
+		if (there)
+			strvec_pushf(argv, "--helpers=%s", dir);
+	}
+	strvec_push_take(argv, path_join(p->root, rq->file));
+	return NULL;
+}
+
+/* Run it, and what it said at its end. */
+static struct err *run_loader(const struct pipeline *p, struct buf *result)
+{
+	AUTO_STRVEC struct strvec argv = {0}, env = {0};
+	struct foreground child;
+	int ends[2], status = 0;
+
+	TRY(arguments(p, &argv));
+	session_environment(dagger_server_port(p->server), p->token, &env);
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(errno, "making a pipe");
+	AUTO_FD int from = ends[0];
+	AUTO_FD int to = ends[1];
+	const struct foreground_request rq = {
+		.argv = strvec_list(&argv), .env = strvec_list(&env), .dir = p->root, .pass_fd = to};
+	struct err *e = foreground_start(&rq, &child);
+	if (err_kind(e) == ERR_NOT_FOUND)
+		return err_hint(e, "container.py needs Python with the dagger-io package; COOPER_PYTHON "
+				   "names the interpreter");
+	TRY(e);
+	fd_closep(&to);
+	/* What it writes there is a line at its end: reading ends when it does. */
+	e = fd_read_all(from, RESULT_MAX, "what container.py gave", result);
+	struct err *waited = foreground_wait(&child, p->rq->cancel, &status);
+	e = err_first(e, waited);
+	e = err_first(e, cancel_check(p->rq->cancel));
+	if (!e && !result->len)
+		e = err_new(ERR_EXITED, "the Python process of %s ended with status %d and gave nothing",
+			p->rq->file, status);
+	return e;
+}
+
+static struct err *told_error(const struct pipeline *p, const json_t *error)
+{
+	const char *type = json_string_value(json_object_get(error, "type"));
+	const char *message = json_string_value(json_object_get(error, "message"));
+	const char *file = json_string_value(json_object_get(error, "file"));
+	const char *code = json_string_value(json_object_get(error, "code"));
+	json_int_t line = json_integer_value(json_object_get(error, "line"));
+	struct err *e;
+
+	if (file)
+		e = err_new(ERR_INVALID, "%s:%lld: %s: %s", file, (long long)line, type ? type : "error",
+			message ? message : "");
+	else
+		e = err_new(ERR_INVALID, "%s: %s: %s", p->rq->file, type ? type : "error",
+			message ? message : "");
+	return code && *code ? err_hint(e, "the line is: %s", code) : e;
+}
+
+static struct err *container_id(const struct pipeline *p, struct str text, char **id)
+{
+	AUTO_JSON json_t *o = NULL;
+
+	TRY(json_parse(text, "what container.py gave", &o));
+	const json_t *error = json_object_get(o, "error");
+	if (error)
+		return told_error(p, error);
+	const char *s = json_string_value(json_object_get(o, "id"));
+	if (!s)
+		return err_new(ERR_BUG, "the loader gave no id");
+	*id = mem_strdup(s);
+	return NULL;
+}
+
+/* ---- the image ---- */
+
+static void add_labels(json_t *config, const char *const *labels)
+{
+	json_t *settings = json_object_get(config, "config");
+	json_t *have = json_object_get(settings, "Labels");
+
+	if (!labels || !labels[0])
+		return;
+	if (!json_is_object(have)) {
+		have = json_object();
+		json_object_set_new(settings, "Labels", have);
+	}
+	for (size_t i = 0; labels[i]; i++) {
+		const char *eq = strchr(labels[i], '=');
+		AUTO_FREE char *key =
+			mem_strndup(labels[i], eq ? (size_t)(eq - labels[i]) : strlen(labels[i]));
+		json_set_text(have, key, eq ? eq + 1 : "");
+	}
+}
+
+static struct err *make_image(const struct pipeline *p, const char *id, struct build_result *out)
+{
+	struct session_variant v = {0};
+	struct descriptor image = {0};
+	const struct session_image_options opt = {.codec = p->rq->codec, .cancel = p->rq->cancel};
+	AUTO_STRVEC struct strvec annotations = {0};
+
+	TRY(dagger_image_of(p->dagger, id, &v));
+	strvec_push_all(&annotations, v.annotations);
+	strvec_push_all(&annotations, p->rq->annotations);
+	AUTO_JSON json_t *config = json_deep_copy(v.config);
+	add_labels(config, p->rq->labels);
+	v.config = config;
+	v.annotations = strvec_list(&annotations);
+	return session_image(p->session, &v, 1, &opt, &image, out);
+}
+
+static struct err *build(struct pipeline *p, struct build_result *out)
+{
+	AUTO_BUF struct buf result = {0};
+	AUTO_FREE char *id = NULL;
+
+	TRY(prepare(p));
+	TRY(run_loader(p, &result));
+	TRY(container_id(p, buf_str(&result), &id));
+	return make_image(p, id, out);
+}
+
+struct err *pipeline_build(struct engine *e, const struct pipeline_request *rq, struct build_result *out)
+{
+	struct pipeline p = {.engine = e, .rq = rq};
+	struct err *failed = build(&p, out);
+
+	pipeline_fini(&p);
+	return failed;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Building what a container.py describes: its build() runs in a Python process of its own, against a session
+ * of this process. Threads: any.
+ */
+#pragma once
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "engine/engine.h"
+
+struct pipeline_request {
+	/* The repository: its work tree, or a commit of it. */
+	const char *root;    /* absolute work tree; or */
+	const char *git_dir; /* repository ... */
+	const char *commit;  /* ... at this commit, 40 hex */
+	const char *file;    /* container.py, relative to the repository's root */
+	const char *const
+		*helpers; /* folders for the import path, relative to the root; those that are there count */
+	const char *platform;      /* NULL: this machine's */
+	const char *const *labels; /* "K=V" */
+	const char *const *annotations;
+	int64_t created; /* ns */
+	bool no_cache;
+	unsigned jobs;
+	enum pull_policy pull;
+	enum codec codec;
+	struct event_stream *events;
+	const struct cancel *cancel;
+};
+
+/* As engine_build. What build() prints goes to our standard error; so does the traceback of an error in it.
+ */
+MUST_USE struct err *pipeline_build(
+	struct engine *e, const struct pipeline_request *rq, struct build_result *out);
+
+/* A fresh token for a session. Caller frees. */
+MUST_USE struct err *session_token(char **out);
+/* Our environment with the session's port and token, appended. */
+void session_environment(unsigned port, const char *token, struct strvec *out);
