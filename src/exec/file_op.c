@@ -235,11 +235,7 @@ static struct err *mount_target(
 	if (!base->layers.len)
 		return file_open(store_tree_fd(w), ".", O_RDONLY | O_DIRECTORY, 0, fd);
 	AUTO_STRVEC struct strvec lowers = {0};
-	for (size_t i = 0; i < base->layers.len; i++) {
-		struct layer l;
-		TRY(sandbox_need_tree(j->sx, base->layers.ptr[i], j->io, &l));
-		strvec_push_take(&lowers, store_tree_dir(j->sx->store, l.tree));
-	}
+	TRY(rootfs_lowers(&j->sx->run, base, j->io, &lowers));
 	AUTO_FREE char *upper = mem_printf("%s/fs", store_tree_path(w));
 	AUTO_FREE char *work = mem_printf("%s/work", store_tree_path(w));
 	if (mkdir(work, 0700) < 0)

@@ -12,15 +12,31 @@
 
 static const char *const no_points[] = {NULL};
 
+/*
+ * A directory can be in an overlay once. An image may have equal layers, which are one tree here: its last
+ * place is the one that shows, as it hides all that it did further down, deletions too.
+ */
+static void push_once(struct strvec *dirs, size_t begin, char *dir)
+{
+	for (size_t i = begin; i < dirs->len; i++) {
+		if (cstr_eq(dirs->ptr[i], dir)) {
+			strvec_remove(dirs, i);
+			break;
+		}
+	}
+	strvec_push_take(dirs, dir);
+}
+
 struct err *rootfs_lowers(
 	struct run_context *rc, const struct snapshot *s, const struct step_io *io, struct strvec *out)
 {
+	size_t begin = out->len;
 	for (size_t i = 0; s && i < s->layers.len; i++) {
 		struct layer l = {0};
 		TRY(rc->need_tree(rc->need_tree_ctx, s->layers.ptr[i], io, &l));
 		if (!l.tree[0])
 			return err_new(ERR_BUG, "layer %s has no tree", s->layers.ptr[i]);
-		strvec_push_take(out, store_tree_dir(rc->store, l.tree));
+		push_once(out, begin, store_tree_dir(rc->store, l.tree));
 	}
 	return NULL;
 }

@@ -16,3 +16,10 @@
  */
 MUST_USE struct err *rootfs_view(
 	struct run_context *rc, const struct snapshot *s, const struct step_io *io, int *fd);
+
+/*
+ * What an overlay of s (NULL: empty) is made of: absolute paths of its layers' trees, bottom first, each
+ * once, appended. Unpacks as rootfs_view does.
+ */
+MUST_USE struct err *rootfs_lowers(
+	struct run_context *rc, const struct snapshot *s, const struct step_io *io, struct strvec *out);

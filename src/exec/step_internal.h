@@ -58,10 +58,6 @@ void attempt_fini(struct attempt *a);
 
 /* ---- rootfs.c ---- */
 
-/* Absolute paths of a snapshot's trees, bottom first, appended. */
-MUST_USE struct err *rootfs_lowers(
-	struct run_context *rc, const struct snapshot *s, const struct step_io *io, struct strvec *out);
-
 struct rootfs_request {
 	const struct snapshot *snapshot; /* may be NULL */
 	const char *const *points; /* what must be there to be mounted on; a directory's ends with '/' */

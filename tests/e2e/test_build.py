@@ -91,6 +91,28 @@ def test_target_and_build_args(cooper, context):
     assert "bb" in r.err
 
 
+def test_an_image_with_equal_layers_can_be_built_on(cooper, context, tmp_path):
+    base = context({"Dockerfile": "FROM busybox\nRUN echo 1 > /a\nRUN rm /a; echo 2 > /b\nRUN echo 1 > /a\nRUN rm /a; echo 2 > /b\nRUN true\nRUN :\n"}, "base")
+    cooper.build(base, "-t", "dup:1")
+    ids = json.loads(cooper("image", "inspect", "dup:1").out)["config"]["rootfs"]["diff_ids"]
+    assert len(ids) == 7 and len(set(ids)) == 4
+    ctx = context(
+        {
+            "Dockerfile": "FROM dup:1 AS a\nRUN test ! -e /a && test $(cat /b) = 2 && echo ran > /ran\nCOPY f /f\n"
+            "FROM dup:1\nCOPY --from=a /ran /b /from/\nCOPY --from=dup:1 /b /etc/passwd /from/dup/\n",
+            "f": "data",
+        }
+    )
+    meta = cooper.build(ctx, "-t", "on:1", "-o", tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out/from").iterdir()) == ["b", "dup", "ran"]
+    assert (tmp_path / "out/b").read_text() == "2\n" and not (tmp_path / "out/a").exists()
+    made = json.loads(cooper("image", "inspect", "on:1").out)["config"]["rootfs"]["diff_ids"]
+    assert made[:7] == ids and len(made) == 9
+    assert cooper.build(ctx)["containerimage.digest"] == meta["containerimage.digest"]
+    cooper.build(ctx, "--target", "a", "-t", "a:1")
+    assert cooper.files("a:1")["f"].data == b"data" and "a" not in cooper.files("a:1")
+
+
 def test_metadata_and_iidfile(cooper, context, tmp_path):
     ctx = context({"Dockerfile": "FROM busybox\nLABEL a=b\n"})
     meta = cooper.build(ctx, "--iidfile", tmp_path / "iid")
