@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "engine/engine_internal.h"
 #include "sys/file.h"
+#include "sys/userns.h"
 
 void build_result_fini(struct build_result *r)
 {
@@ -45,10 +46,14 @@ static struct err *explain_full_disk(struct build *b, struct err *e)
 struct err *build_solve(struct build *b, struct node *root, struct packer *packer, struct solve_result **out)
 {
 	struct solve_options so = build_solve_options(b);
-	char salt[32];
+	AUTO_BUF struct buf salt = {0};
 
-	snprintf(salt, sizeof(salt), "epoch=%lld", (long long)(b->epoch / CLOCK_SECOND));
-	so.salt = b->epoch == FIXED_EPOCH ? NULL : salt;
+	if (b->epoch != FIXED_EPOCH)
+		buf_addf(&salt, "epoch=%lld", (long long)(b->epoch / CLOCK_SECOND));
+	/* There, steps see other owners in their base, and give none. */
+	if (userns_one_id())
+		buf_adds(&salt, " one-id");
+	so.salt = salt.len ? buf_cstr(&salt) : NULL;
 	if (packer) {
 		so.on_result = packer_on_result;
 		so.on_result_ctx = packer;
@@ -97,9 +102,23 @@ struct err *build_make_image(struct build *b, struct build_result *out)
 	return b->rq->no_image ? NULL : build_assemble(b, out);
 }
 
+static void warn_of_one_id(const struct build *b)
+{
+	if (!userns_one_id())
+		return;
+	AUTO_FREE char *grant = userns_grant_command(userns_outer_uid());
+	event_warn(b->rq->events, (struct source_range){0},
+		"only one user id can be used here: all files of images belong to root, so that the image is "
+		"another "
+		"than with full ids, and steps that change owners or users fail; to be granted ids: %s (and "
+		"newuidmap in PATH: apt install uidmap)",
+		grant);
+}
+
 static struct err *run_build(struct build *b, struct build_result *out)
 {
 	TRY(build_prepare(b));
+	warn_of_one_id(b);
 	out->dockerfile_text = mem_strndup(buf_cstr(&b->dockerfile), b->dockerfile.len);
 	TRY(build_lower(b));
 	return build_make_image(b, out);

@@ -84,12 +84,43 @@ static struct err *make_tree(struct sandbox_executor *sx, struct layer *l, const
 	return store_layer_update(sx->store, l);
 }
 
+struct unpacking {
+	struct sandbox_executor *sx;
+	struct layer *layer;
+	const struct step_io *io;
+};
+
+static struct err *fill_squashed(void *ctx, int fd, const char *dir)
+{
+	struct unpacking *u = ctx;
+	(void)dir;
+	TRY(need_blob_here(u->sx, u->layer, u->io));
+	return unpack_into(u->sx, u->layer, u->io, fd);
+}
+
+/*
+ * With one id an unpacked layer lacks its owners. Such a tree must not stand for the layer when there are
+ * more ids, nor the layer's own tree, with owners that have no id here, for it: it is a layer of its own.
+ */
+static struct err *squashed_tree(struct sandbox_executor *sx, struct layer *l, const struct step_io *io)
+{
+	struct unpacking u = {.sx = sx, .layer = l, .io = io};
+	AUTO_FREE char *key = mem_printf("one-id:%s", l->id);
+	struct layer_recipe recipe = {.key = key, .fill = fill_squashed, .ctx = &u};
+	struct layer squashed = {0};
+	TRY(layer_by_recipe(sx, &recipe, io, &squashed));
+	memcpy(l->tree, squashed.tree, sizeof(l->tree));
+	return NULL;
+}
+
 struct err *sandbox_need_tree(
 	struct sandbox_executor *sx, const char *layer_id, const struct step_io *io, struct layer *out)
 {
 	struct layer l = {0};
 	TRY(get_layer(sx, layer_id, &l));
-	if (!l.tree[0]) {
+	if (userns_one_id() && digest_is_set(&l.blob)) {
+		TRY(squashed_tree(sx, &l, io));
+	} else if (!l.tree[0]) {
 		AUTO(store_unlockp) struct store_lock *lock = NULL;
 		TRY(lock_layer(sx, "tree", layer_id, io, &lock));
 		TRY(get_layer(sx, layer_id, &l));

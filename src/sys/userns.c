@@ -55,6 +55,7 @@ void userns_granted(const char *file, uid_t uid, struct vec *out)
 
 static struct {
 	bool rootless, one_id;
+	uid_t outer;
 } known;
 
 /* "inside outside count" */
@@ -75,12 +76,15 @@ static void read_map(void)
 	err_ignore(file_read(AT_FDCWD, "/proc/self/uid_map", MAP_FILE_MAX, &text),
 		"kernels without user namespaces");
 	struct str rest = buf_str(&text), line;
-	uint64_t total = 0;
+	uint64_t total = 0, own = getuid();
+	known.outer = (uid_t)own;
 	while (str_split(&rest, '\n', &line)) {
 		uint64_t v[3];
 		if (!map_line(line, v))
 			continue;
 		total += v[2];
+		if (own >= v[0] && own - v[0] < v[2])
+			known.outer = (uid_t)(v[1] + (own - v[0]));
 	}
 	struct stat st;
 	known.rootless = stat("/proc/self/ns/user", &st) == 0 && st.st_ino != FIRST_USER_NAMESPACE;
@@ -99,6 +103,12 @@ bool userns_one_id(void)
 {
 	pthread_once(&map_once, read_map);
 	return known.one_id;
+}
+
+uid_t userns_outer_uid(void)
+{
+	pthread_once(&map_once, read_map);
+	return known.outer;
 }
 
 /* ---- entering ---- */

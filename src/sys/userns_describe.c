@@ -88,6 +88,13 @@ static void check_switches(struct vec *out)
 	}
 }
 
+char *userns_grant_command(uid_t uid)
+{
+	struct passwd *pw = getpwuid(uid);
+	return mem_printf("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s",
+		pw ? pw->pw_name : "USER");
+}
+
 static void check_ids(struct vec *out, uid_t uid)
 {
 	bool tools = userns_tool_found("newuidmap") && userns_tool_found("newgidmap");
@@ -102,13 +109,9 @@ static void check_ids(struct vec *out, uid_t uid)
 		for (size_t k = 0; k < ranges.len; k++)
 			total += ((struct id_range *)vec_at(&ranges, k))->count;
 		vec_fini(&ranges);
-		struct passwd *pw = getpwuid(uid);
-		char *fix = NULL;
-		if (total < 65535)
-			fix = mem_printf("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s",
-				pw ? pw->pw_name : "USER");
 		add(out, i ? "subgid" : "subuid", false,
-			mem_printf("%s grants %llu ids", files[i], (unsigned long long)total), fix);
+			mem_printf("%s grants %llu ids", files[i], (unsigned long long)total),
+			total < 65535 ? userns_grant_command(uid) : NULL);
 	}
 }
 

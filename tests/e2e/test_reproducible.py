@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same inputs give the same image digest: elsewhere, on another day, cold, as another user."""
 
+import json
 import os
 import pathlib
 import shutil
 import subprocess
+import tarfile
 import time
 
 import pytest
 
 from conftest import BIN, Cooper
 
+RUNUSER = shutil.which("runuser")
 DOCKERFILE = """FROM busybox AS tools
 RUN mkdir -p /out/deep && echo tool > /out/deep/tool && ln -s tool /out/deep/link && chmod 750 /out/deep
 FROM busybox
@@ -87,15 +90,13 @@ def someone(tmp_path_factory):
         subprocess.run(["userdel", "--remove", name], capture_output=True)
 
 
-def as_user(someone, args, **kw):
+def as_user(someone, args, **variables):
     name, top = someone
-    env = {**os.environ, "COOPER_HOME": str(top / "home"), "HOME": str(top), "XDG_CONFIG_HOME": str(top / "none")}
-    return subprocess.run(["runuser", "-u", name, "--", str(top / "cooper"), *map(str, args)], env=env, capture_output=True, text=True, timeout=300, **kw)
+    env = {**os.environ, **variables, "COOPER_HOME": str(top / "home"), "HOME": str(top), "XDG_CONFIG_HOME": str(top / "none")}
+    return subprocess.run([RUNUSER, "-u", name, "--", str(top / "cooper"), *map(str, args)], env=env, capture_output=True, text=True, timeout=300)
 
 
 def test_rootless_equals_root(tmp_path, busybox_tar, someone):
-    import json
-
     name, top = someone
     ctx = top / "ctx"
     ctx.mkdir()
@@ -115,6 +116,40 @@ def test_rootless_equals_root(tmp_path, busybox_tar, someone):
     assert run.returncode == 0, run.stderr
     run = as_user(someone, ["store", "gc", "--all"])
     assert run.returncode == 0, run.stderr
+
+
+def test_one_id_leaves_full_ids_alone(tmp_path, busybox_tar, someone):
+    """Without newuidmap there is one id: what is built with it is said to be another image, and used for no other build."""
+    name, top = someone
+    ctx = top / "one-id"
+    ctx.mkdir()
+    tar = ctx / "owned.tar"
+    shutil.copy(busybox_tar, tar)
+    with tarfile.open(tar, "a") as t:
+        info = tarfile.TarInfo("owned")
+        info.uid, info.gid, info.mtime = 1000, 1001, 1600000000
+        t.addfile(info)
+    (ctx / "Dockerfile").write_text("FROM owned\nRUN stat -c %u:%g /owned > /who\nCOPY --from=owned /owned /copied\n")
+    subprocess.run(["chown", "-R", name, top], check=True)
+    home = ["--home", top / "one-id-home"]
+
+    def build(path, warned):
+        run = as_user(someone, ["build", *home, ctx, "--progress", "plain", "--metadata-file", top / "meta.json", "-o", top / "out"], PATH=path)
+        assert run.returncode == 0, run.stderr
+        assert (run.stderr.count(f"--add-subgids 100000-165535 {name}") == 1) == warned, run.stderr
+        return json.loads((top / "meta.json").read_text())["containerimage.digest"], (top / "out" / "who").read_text()
+
+    few, full = str(top / "no-programs"), os.environ["PATH"]
+    run = as_user(someone, ["image", "import", *home, tar, "--name", "owned"], PATH=few)
+    assert run.returncode == 0, run.stderr
+    squashed = build(few, True)
+    assert squashed[1] == "0:0\n"
+    whole = build(full, False)
+    assert whole[1] == "1000:1001\n"
+    assert build(few, True) == squashed
+    root = Cooper(tmp_path / "root")
+    root("image", "import", tar, "--name", "owned")
+    assert root.build(ctx)["containerimage.digest"] == whole[0]
 
 
 def test_source_date_epoch_is_honoured(cooper, context):
