@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files by URL. The store's record "local/http:<sha256 of url>" remembers the last answer as JSON: {"url",
- * "digest", "size", "etag", "modified" (seconds since the epoch, from Last-Modified)}; it keeps the content's
- * blob.
+ * "digest", "size", "etag"}; it keeps the content's blob.
  */
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "exec/executor_internal.h"
@@ -25,7 +23,6 @@ struct http_known {
 	struct digest digest;
 	uint64_t size;
 	char *etag;
-	int64_t modified; /* seconds; 0: unknown */
 };
 
 static void http_known_fini(struct http_known *k)
@@ -61,7 +58,6 @@ static struct err *recall(struct sandbox_executor *sx, const char *url, struct h
 	struct err *e = digest ? digest_parse(str_c(digest), &k->digest) : NULL;
 	if (digest && !e) {
 		k->etag = mem_strdup(json_string_value(json_object_get(j, "etag")));
-		k->modified = json_integer_value(json_object_get(j, "modified"));
 		k->found = true;
 	}
 	err_free(e);
@@ -82,7 +78,6 @@ static struct err *write_down(struct sandbox_executor *sx, const char *url, cons
 	json_set_text(j, "url", shown);
 	json_object_set_new(j, "digest", json_string(digest_text(&k->digest, text)));
 	json_object_set_new(j, "size", json_integer((json_int_t)k->size));
-	json_object_set_new(j, "modified", json_integer(k->modified));
 	json_set_text(j, "etag", k->etag);
 	AUTO_FREE char *value = json_dump(j, true);
 	json_decref(j);
@@ -175,14 +170,8 @@ static struct err *build_headers(struct sandbox_executor *sx, const struct op_ht
 static void take_headers(const struct http_response *r, struct http_known *k)
 {
 	const char *etag = http_response_header(r, "ETag", 0);
-	const char *modified = http_response_header(r, "Last-Modified", 0);
-	int64_t ns = 0;
 	mem_freep(&k->etag);
 	k->etag = etag && strlen(etag) < 1000 ? mem_strdup(etag) : NULL;
-	struct err *e = modified ? clock_parse_http(str_trim(str_c(modified)), &ns) : NULL;
-	if (e)
-		err_ignore(e, "a server without a usable date is one without a date");
-	k->modified = ns > 0 ? ns / CLOCK_SECOND : 0;
 }
 
 static void response_fini(struct http_response *r)
@@ -233,18 +222,20 @@ static struct err *download(struct sandbox_executor *sx, const struct op_http *o
 	return write_down(sx, op->url, k);
 }
 
-/* Equal files, equal digest: name, mode, owner and time are the file's too. */
+/*
+ * Equal files, equal digest: name, mode and owner are the file's too. Its time is not the server's: that may
+ * say another for the same bytes.
+ */
 static void pin_digest(const struct op_http *op, const struct http_known *k, struct digest *out)
 {
 	AUTO(hasher_freep) struct hasher *h = hasher_new(DIGEST_SHA256);
 	char text[DIGEST_TEXT_MAX];
-	hasher_add_field(h, STR("http-1"));
+	hasher_add_field(h, STR("http-2"));
 	hasher_add_field(h, str_c(digest_text(&k->digest, text)));
 	hasher_add_field(h, str_c(op->filename));
 	hasher_add_u64(h, op->mode);
 	hasher_add_u64(h, op->uid);
 	hasher_add_u64(h, op->gid);
-	hasher_add_u64(h, (uint64_t)k->modified);
 	hasher_finish(h, out);
 }
 
@@ -272,7 +263,6 @@ struct http_filling {
 	struct sandbox_executor *sx;
 	const struct op_http *op;
 	struct digest digest;
-	int64_t modified;
 };
 
 static struct err *fill_from_blob(void *ctx, int dirfd, const char *dir)
@@ -282,7 +272,7 @@ static struct err *fill_from_blob(void *ctx, int dirfd, const char *dir)
 	AUTO_FD int out = -1;
 	uint64_t size;
 	const char *name = f->op->filename;
-	struct timespec t = {.tv_sec = f->modified}, times[2] = {t, t};
+	struct timespec t = timespec_of_ns(f->sx->run.epoch), times[2] = {t, t};
 	(void)dir;
 	if (!*name || strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
 		return err_new(ERR_INVALID, "\"%s\" cannot be a file name", name);
@@ -314,8 +304,8 @@ struct err *http_fetch(struct sandbox_executor *sx, const struct op_http *op, co
 		k.found = false;
 		TRY(download(sx, op, io, &f.digest, &k));
 	}
-	f.modified = k.modified;
-	AUTO_FREE char *key = mem_printf("http-1:%s", digest_text(&pin->digest, text));
+	AUTO_FREE char *key =
+		mem_printf("http-2:%lld:%s", (long long)sx->run.epoch, digest_text(&pin->digest, text));
 	struct layer_recipe recipe = {.key = key, .fill = fill_from_blob, .ctx = &f};
 	TRY(layer_by_recipe(sx, &recipe, io, &l));
 	strvec_push(&out->layers, l.id);
