@@ -26,12 +26,18 @@ bool input_is_read_in_place(const struct node *n, size_t i)
 	return in && node_op(in)->kind == OP_LOCAL && node_op(n)->kind == OP_FILE;
 }
 
+/* A helper of an instruction shows itself when it fails: somebody has to know which one. */
+static bool is_shown(const struct node_label *label, enum event_type type)
+{
+	return !label->hidden || (type == EVENT_FAILED && label->where.line);
+}
+
 void task_emit(const struct solve *s, const struct task *t, struct event e)
 {
 	const struct node_label *label = node_label(t->out.node);
 	char digest[DIGEST_TEXT_MAX];
 
-	if (label->hidden)
+	if (!is_shown(label, e.type))
 		return;
 	e.step = node_number(t->out.node);
 	e.name = label->name;
@@ -50,7 +56,7 @@ struct err *task_failed(const struct solve *s, const struct task *t, struct err 
 		failed.type = EVENT_CANCELED;
 	failed.exit_code = err_exit_code(e);
 	task_emit(s, t, failed);
-	if (failed.type == EVENT_CANCELED || label->hidden)
+	if (failed.type == EVENT_CANCELED || !is_shown(label, failed.type))
 		return e;
 	if (label->where.file)
 		return err_wrap(e, "%s:%u: %s", label->where.file, label->where.line, label->name);

@@ -54,3 +54,19 @@ def test_the_date_of_a_url_is_not_in_the_image(site, context, tmp_path):
     assert made[0] == made[1] == made[2]
     cooper.build(ctx, "-t", "x:1", "--build-arg", "SOURCE_DATE_EPOCH=1700000000")
     assert cooper.files("x:1")["tool"].mtime == 1700000000
+
+
+@pytest.mark.parametrize(
+    "add,reason",
+    [
+        ("ADD SITE/none /x", "404"),
+        ("ADD http://127.0.0.1:1/tool /x", "connect"),
+        (f"ADD --checksum=sha256:{'0' * 64} SITE/tool /x", "checksum"),
+        ("ADD SITE/no.git /x", "no.git"),
+    ],
+)
+def test_a_source_that_cannot_be_had_names_its_line(bare, site, context, add, reason):
+    add = add.replace("SITE", site.url)
+    ctx = context({"Dockerfile": f"FROM scratch\n\n{add}\n"})
+    r = bare("build", ctx, "--progress", "plain", code=1)
+    assert f">>> {add}" in r.err and "Dockerfile:3: " in r.err and reason in r.err, r
