@@ -59,7 +59,7 @@ static void check_user(struct vec *rows)
 {
 	struct vec checks = VEC_OF(struct userns_check);
 
-	userns_describe(getuid(), &checks);
+	userns_describe(userns_outer_uid(), &checks);
 	for (size_t i = 0; i < checks.len; i++) {
 		struct userns_check *k = vec_at(&checks, i);
 		struct doctor_row *r = add(rows, k->name, mem_strdup(k->detail));

@@ -54,7 +54,8 @@ void userns_granted(const char *file, uid_t uid, struct vec *out)
 /* ---- what the map says ---- */
 
 static struct {
-	bool rootless, one_id;
+	bool rootless;
+	uint64_t ids;
 	uid_t outer;
 } known;
 
@@ -88,7 +89,7 @@ static void read_map(void)
 	}
 	struct stat st;
 	known.rootless = stat("/proc/self/ns/user", &st) == 0 && st.st_ino != FIRST_USER_NAMESPACE;
-	known.one_id = known.rootless && total == 1;
+	known.ids = total;
 }
 
 static pthread_once_t map_once = PTHREAD_ONCE_INIT;
@@ -102,7 +103,13 @@ bool userns_is_rootless(void)
 bool userns_one_id(void)
 {
 	pthread_once(&map_once, read_map);
-	return known.one_id;
+	return known.rootless && known.ids == 1;
+}
+
+uint64_t userns_id_count(void)
+{
+	pthread_once(&map_once, read_map);
+	return known.ids;
 }
 
 uid_t userns_outer_uid(void)

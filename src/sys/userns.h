@@ -39,7 +39,7 @@ struct userns_check {
 	bool fatal; /* with fix: building cannot work */
 };
 void userns_check_fini(struct userns_check *c);
-/* Append a struct userns_check for each to out, as the user uid (the real one, before userns_enter). */
+/* Append a struct userns_check for each to out, for the user uid (as outside: userns_outer_uid). */
 void userns_describe(uid_t uid, struct vec *out);
 
 /* Ids that /etc/subuid or subgid (text, "name:start:count" lines) grant to a user by name or number. */

@@ -12,6 +12,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+/* Images use any of 16 bits; one more than the granted ones is the user's own. */
+#define IDS_WANTED 65535
+
 void userns_check_fini(struct userns_check *c)
 {
 	mem_freep(&c->detail);
@@ -111,21 +114,33 @@ static void check_ids(struct vec *out, uid_t uid)
 		vec_fini(&ranges);
 		add(out, i ? "subgid" : "subuid", false,
 			mem_printf("%s grants %llu ids", files[i], (unsigned long long)total),
-			total < 65535 ? userns_grant_command(uid) : NULL);
+			total < IDS_WANTED ? userns_grant_command(uid) : NULL);
 	}
+}
+
+/* As root of a user namespace, be it one that was entered for uid. */
+static void check_namespace(struct vec *out)
+{
+	uint64_t ids = userns_id_count();
+	bool enough = ids >= IDS_WANTED;
+	add(out, "privilege", false,
+		mem_printf("root of a user namespace of %llu id%s: %s", (unsigned long long)ids,
+			ids == 1 ? "" : "s",
+			enough ? "steps run in it" : "files of images lose their owners"),
+		enough ? NULL : mem_strdup("have more ids granted to the user, or given to the container"));
 }
 
 void userns_describe(uid_t uid, struct vec *out)
 {
-	bool rootless = uid != 0 || userns_is_rootless();
-	check_kernel(out, rootless);
-	if (uid == 0 && caps_may_mount()) {
-		add(out, "privilege", false,
-			mem_strdup(rootless ? "root of a user namespace: steps run in it"
-					    : "root: no user namespace is needed"),
-			NULL);
-		return;
-	}
-	check_switches(out);
-	check_ids(out, uid);
+	bool inside = userns_is_rootless(), root = caps_may_mount() && (uid == 0 || inside);
+	check_kernel(out, uid != 0 || inside);
+	if (root && !inside)
+		add(out, "privilege", false, mem_strdup("root: no user namespace is needed"), NULL);
+	else if (root)
+		check_namespace(out);
+	else
+		check_switches(out);
+	/* Those of a container that is given enough are not this user's to be granted. */
+	if (uid != 0 && !(root && userns_id_count() > IDS_WANTED))
+		check_ids(out, uid);
 }

@@ -152,6 +152,25 @@ def test_one_id_leaves_full_ids_alone(tmp_path, busybox_tar, someone):
     assert root.build(ctx)["containerimage.digest"] == whole[0]
 
 
+def test_doctor_knows_which_ids_there_are(tmp_path, someone):
+    name, top = someone
+
+    def rows(*argv, **env):
+        run = subprocess.run([*argv, top / "cooper", "doctor", "--json"], env={**os.environ, "COOPER_HOME": str(top / "doctor"), **env}, capture_output=True, text=True)
+        shutil.rmtree(top / "doctor", ignore_errors=True)
+        return {r["check"]: r for r in json.loads(run.stdout)}
+
+    subprocess.run(["chown", "-R", name, top], check=True)
+    full = rows(RUNUSER, "-u", name, "--")
+    assert full["privilege"]["state"] == "ok" and "65537 ids" in full["privilege"]["detail"]
+    few = rows(RUNUSER, "-u", name, "--", PATH=str(top / "no-programs"))
+    assert few["privilege"]["state"] == "warn" and "1 id: files" in few["privilege"]["detail"]
+    assert "uidmap" in few["newuidmap"]["fix"] and few["subuid"]["state"] == "ok"
+    subprocess.run(["chown", "-R", "54321", top], check=True)
+    none = rows("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")
+    assert none["privilege"]["state"] == "warn" and "usermod" in none["subuid"]["fix"] and "usermod" in none["subgid"]["fix"]
+
+
 def test_source_date_epoch_is_honoured(cooper, context):
     ctx = context({"Dockerfile": "FROM busybox\nRUN touch /now; echo $SOURCE_DATE_EPOCH > /epoch\nCOPY f /f\n", "f": "x"})
     cooper.build(ctx, "-t", "a:1")
