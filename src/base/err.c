@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,8 @@
 struct err {
 	enum err_kind kind;
 	int sysno;
-	int exit_code; /* -1: none */
+	int exit_code;  /* -1: none */
+	unsigned tries; /* UINT_MAX: not said */
 	int line;
 	const char *file; /* static */
 	char *message;
@@ -84,6 +86,7 @@ static struct err *err_make(const char *file, int line, enum err_kind kind, char
 	struct err *e = mem_new(struct err);
 	e->kind = kind;
 	e->exit_code = -1;
+	e->tries = UINT_MAX;
 	e->file = file;
 	e->line = line;
 	e->message = message;
@@ -146,6 +149,13 @@ struct err *err_with_exit_code(struct err *e, int code)
 	return e;
 }
 
+struct err *err_with_tries(struct err *e, unsigned tries)
+{
+	if (e)
+		e->tries = tries;
+	return e;
+}
+
 enum err_kind err_kind(const struct err *e)
 {
 	return e ? e->kind : ERR_NONE;
@@ -165,6 +175,14 @@ int err_exit_code(const struct err *e)
 		if (e->exit_code >= 0)
 			return e->exit_code;
 	return -1;
+}
+
+unsigned err_tries(const struct err *e)
+{
+	unsigned least = UINT_MAX;
+	for (; e; e = e->cause)
+		least = e->tries < least ? e->tries : least;
+	return least;
 }
 
 const char *err_message(const struct err *e)

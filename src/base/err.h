@@ -52,6 +52,9 @@ MUST_USE struct err *err_wrap_at(const char *file, int line, struct err *why, co
 MUST_USE struct err *err_hint(struct err *e, const char *fmt, ...) PRINTF(2, 3);
 /* Attach the status a program exited with (128+signal if killed). Returns e. */
 MUST_USE struct err *err_with_exit_code(struct err *e, int code);
+/* What failed so is worth at most this many tries in all, though its kind says that a retry may help. Returns
+ * e. */
+MUST_USE struct err *err_with_tries(struct err *e, unsigned tries);
 
 /* Name what failed for those who keep more about it (a digest, an id). Returns e. */
 MUST_USE struct err *err_with_subject(struct err *e, const char *subject);
@@ -59,6 +62,7 @@ MUST_USE struct err *err_with_subject(struct err *e, const char *subject);
 enum err_kind err_kind(const struct err *e); /* ERR_NONE for NULL */
 int err_sysno(const struct err *e);          /* 0 if the chain holds none */
 int err_exit_code(const struct err *e);      /* of the program that failed; -1 if none */
+unsigned err_tries(const struct err *e); /* the least that the chain allows; UINT_MAX if it says nothing */
 /* Borrowed, live as long as e. err_message is the outermost text only. */
 const char *err_message(const struct err *e);
 const struct err *err_cause(const struct err *e);

@@ -288,8 +288,11 @@ static struct err *explain(const struct transfer *t, CURLcode code)
 		e = err_hint(e,
 			"if the server's certificate comes from a CA of your own, name its PEM file in "
 			"SSL_CERT_FILE or in the setting for this host");
-	if (code == CURLE_COULDNT_RESOLVE_HOST)
+	if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY) {
 		e = err_hint(e, "check the name, and whether this machine needs a proxy (HTTPS_PROXY)");
+		/* The resolver has asked more than once itself, and most such names do not exist. */
+		e = err_with_tries(e, 2);
+	}
 	return e;
 }
 

@@ -64,6 +64,8 @@ struct err *retry_wait(struct retry *t, const struct http_response *r, const str
 	TRY(cancel_check(t->io->cancel));
 	unsigned tries = t->endpoint->mirror && remote->tries > MIRROR_TRIES ? MIRROR_TRIES : remote->tries;
 	bool worth = e ? error_may_pass(e) : status_may_pass(r->status);
+	if (err_tries(e) < tries)
+		tries = err_tries(e);
 	if (!worth || ++t->tried >= tries)
 		return NULL;
 	int64_t wait = remote->backoff << (t->tried - 1 < 10 ? t->tried - 1 : 10);

@@ -151,9 +151,8 @@ static struct err *refused(const struct token_request *rq, const struct http_res
 	return e;
 }
 
-struct err *token_fetch(const struct token_request *rq, struct token *out)
+static struct err *fetch(const struct token_request *rq, struct token *out)
 {
-	TRY(check_realm(rq));
 	AUTO_FREE char *shown = url_for_message(rq->challenge->realm);
 	AUTO_FREE char *what = mem_printf("the answer of the token server %s", shown);
 	struct retry retry = {.endpoint = rq->endpoint, .io = rq->io};
@@ -172,4 +171,11 @@ struct err *token_fetch(const struct token_request *rq, struct token *out)
 		}
 		return e ? err_wrap(e, "asking for a token") : refused(rq, &r);
 	}
+}
+
+struct err *token_fetch(const struct token_request *rq, struct token *out)
+{
+	TRY(check_realm(rq));
+	/* Tried enough: whoever needs the token tries again what he needs it for. */
+	return err_with_tries(fetch(rq, out), 1);
 }

@@ -13,5 +13,6 @@ struct token_request {
 	const struct credential *credential;
 	const struct transfer_io *io;
 };
-/* ERR_DENIED when credentials are refused, or when sending them there would not be safe. */
+/* ERR_DENIED when credentials are refused, or when sending them there would not be safe. Failures that may
+ * pass were tried again: for the caller they are final (err_tries). */
 MUST_USE struct err *token_fetch(const struct token_request *rq, struct token *out);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -138,6 +139,20 @@ static void test_hint_and_exit_code(void **state)
 	assert_int_equal(err_exit_code(zero), 0);
 }
 
+static void test_tries(void **state)
+{
+	(void)state;
+	AUTO_ERR struct err *e = err_with_tries(err_new(ERR_UNAVAILABLE, "looking up"), 2);
+	assert_int_equal(err_tries(NULL), UINT_MAX);
+	e = err_wrap(e, "asking");
+	assert_int_equal(err_tries(e), 2);
+	e = err_with_tries(err_wrap(e, "again"), 3);
+	assert_int_equal(err_tries(e), 2);
+	e = err_with_tries(e, 1);
+	assert_int_equal(err_tries(err_cause(e)), 2);
+	assert_int_equal(err_tries(e), 1);
+}
+
 static struct err *pass_on(struct err *e, int *reached)
 {
 	TRY(e);
@@ -182,6 +197,7 @@ int main(void)
 		cmocka_unit_test(test_sysno_kinds),
 		cmocka_unit_test(test_statuses),
 		cmocka_unit_test(test_hint_and_exit_code),
+		cmocka_unit_test(test_tries),
 		cmocka_unit_test(test_try_and_first),
 		cmocka_unit_test(test_free_keeps_errno_and_stack),
 	};

@@ -456,6 +456,37 @@ static void test_token_refused(void **state)
 	refused(push_as("\"auth\":\"dTpw\""), ERR_INVALID, "must begin with http");
 }
 
+/* text: where tokens are given; "" is here, where it is not possible just now. */
+static bool token_server_away(struct fake *f, struct http_exchange *x, const struct buf *body)
+{
+	(void)body;
+	if (cstr_eq(http_path(x), "/token")) {
+		fake_answer(x, 503, "not now");
+		return true;
+	}
+	AUTO_FREE char *challenge =
+		*f->text ? mem_strdup(f->text) : mem_printf("Bearer realm=\"http://%s/token\"", f->host);
+	http_set_header(x, "WWW-Authenticate", challenge);
+	fake_answer_error(x, 401, "UNAUTHORIZED");
+	return true;
+}
+
+/* Who needs a token does not try as often again what the fetching of tokens has tried in vain. */
+static void test_token_tries(void **state)
+{
+	(void)state;
+	const struct remote_config cfg = {
+		.parallel = 1, .retries = 4, .backoff = 1000000, .auth_file = "/nonexistent/auth.json"};
+	fake.hook = token_server_away;
+	fake.text = "";
+	refused(push_with(&cfg), ERR_UNAVAILABLE, "/token answered 503");
+	assert_int_equal(fake_count(&fake, "GET /token"), 4);
+	unsigned before = (unsigned)fake.log.len;
+	fake.text = "Bearer realm=\"https://token.invalid/\"";
+	refused(push_with(&cfg), ERR_UNAVAILABLE, "asking for a token");
+	assert_int_equal(fake.log.len - before, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -476,6 +507,7 @@ int main(void)
 		TEST(test_token_renewed),
 		TEST(test_refresh_token),
 		TEST(test_token_refused),
+		TEST(test_token_tries),
 	};
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
