@@ -179,7 +179,18 @@ static void response_fini(struct http_response *r)
 	http_response_fini(r);
 }
 
-/* Ask the server; k becomes what the URL holds now. */
+static struct err *other_content(const struct op_http *op, const struct digest *want, struct err *e)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *shown = url_for_message(op->url);
+	e = err_wrap(e, "the content of %s does not have the checksum %s", shown, digest_text(want, text));
+	if (op->checksum)
+		return err_hint(e, "check the URL; if the file was meant to change, update the checksum");
+	return err_hint(
+		e, "the file changed since it was pinned: if it was meant to, build without --locked");
+}
+
+/* Ask the server; k becomes what the URL holds now. want: what it must be, NULL: anything. */
 static struct err *download(struct sandbox_executor *sx, const struct op_http *op, const struct step_io *io,
 	const struct digest *want, struct http_known *k)
 {
@@ -209,11 +220,8 @@ static struct err *download(struct sandbox_executor *sx, const struct op_http *o
 	uint64_t size = store_blob_written(w);
 	struct digest got;
 	struct err *e = store_blob_commit(steal(&w), want, &got);
-	if (e && err_kind(e) == ERR_CORRUPT) {
-		AUTO_FREE char *shown = url_for_message(op->url);
-		e = err_wrap(e, "the content of %s does not have the checksum %s", shown, op->checksum);
-		return err_hint(e, "check the URL; if the file was meant to change, update the checksum");
-	}
+	if (e && err_kind(e) == ERR_CORRUPT)
+		return other_content(op, want, e);
 	TRY(e);
 	take_headers(&r, k);
 	k->digest = got;

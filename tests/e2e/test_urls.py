@@ -3,6 +3,7 @@
 
 import contextlib
 import http.server
+import json
 import threading
 
 import pytest
@@ -70,3 +71,16 @@ def test_a_source_that_cannot_be_had_names_its_line(bare, site, context, add, re
     ctx = context({"Dockerfile": f"FROM scratch\n\n{add}\n"})
     r = bare("build", ctx, "--progress", "plain", code=1)
     assert f">>> {add}" in r.err and "Dockerfile:3: " in r.err and reason in r.err, r
+
+
+def test_a_locked_url_that_changed(site, context, tmp_path):
+    ctx = context({"Dockerfile": f"FROM scratch\nADD {site.url}/tool /tool\n"})
+    lock = tmp_path / "lock.json"
+    Cooper(tmp_path / "home1")("build", ctx, "--metadata-file", lock)
+    pin = json.loads(lock.read_text())["cooper.pins"][0]["pin"].partition("@")[2]
+    other = Cooper(tmp_path / "home2")
+    site.files["/tool"] = b"another tool"
+    r = other("build", ctx, "--locked", lock, code=1)
+    assert f"does not have the checksum {pin}" in r.err and "without --locked" in r.err, r
+    site.files["/tool"] = b"a tool"
+    other("build", ctx, "--locked", lock)
