@@ -29,14 +29,21 @@ struct solve_options build_solve_options(const struct build *b)
 /* Programs say little when a disk is full, and some nothing at all. */
 #define DISK_FULL (UINT64_C(1) << 20)
 
-static struct err *explain_full_disk(struct build *b, struct err *e)
+static bool disk_is_full(const struct build *b)
 {
 	uint64_t free_bytes = UINT64_MAX;
 
-	if (err_kind(e) != ERR_EXITED)
-		return e;
 	err_ignore(fd_free_space(store_dirfd(b->engine->store), &free_bytes), "only a hint depends on it");
-	if (free_bytes >= DISK_FULL)
+	return free_bytes < DISK_FULL;
+}
+
+static struct err *explain_full_disk(const struct build *b, struct err *e)
+{
+	/* What was half made may be gone again by now: only of programs the disk itself has to be asked. */
+	bool full = err_kind(e) == ERR_NO_SPACE ? !err_hint_text(e)
+						: err_kind(e) == ERR_EXITED && disk_is_full(b);
+
+	if (!full)
 		return e;
 	return err_hint(e,
 		"there is no space left on the disk of the store, %s: free some, or run \"cooper store gc\"",

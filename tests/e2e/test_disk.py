@@ -2,8 +2,11 @@
 """Full disks, read-only stores, damaged blobs, registries that vanish: a clear error, nothing half-written."""
 
 import contextlib
+import io
 import os
+import shutil
 import subprocess
+import tarfile
 
 import pytest
 
@@ -34,6 +37,21 @@ def test_full_disk(tmp_path, busybox_tar, context):
         # and with room again it works
         ctx3 = context({"Dockerfile": "FROM busybox\nRUN echo ok > /ok\n"}, "ctx3")
         c.build(ctx3, "-t", "ok:1")
+
+
+def test_full_disk_while_unpacking(tmp_path, busybox_tar, context):
+    """The packed layer fits, its files do not."""
+    big = tmp_path / "big.tar"
+    shutil.copy(busybox_tar, big)
+    with tarfile.open(big, "a") as t:
+        info = tarfile.TarInfo("ones")
+        info.size = 30_000_000
+        t.addfile(info, io.BytesIO(b"1" * info.size))
+    with tmpfs(tmp_path / "small", "12m") as place:
+        c = Cooper(place / "home")
+        c("image", "import", big, "--name", "busybox:latest")
+        r = c("build", context({"Dockerfile": "FROM busybox\nRUN true\n"}), code=1)
+        assert "unpacking the layer" in r.err and f"the disk of the store, {place}/home: free some" in r.err, r
 
 
 def test_full_disk_on_import(tmp_path, busybox_tar):
