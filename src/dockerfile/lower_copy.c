@@ -221,6 +221,10 @@ static struct err *copy_paths(struct copy *c, const char *const *paths, size_t c
 static struct err *add_http(struct copy *c, const char *url)
 {
 	const char *file = http_url_file(c->lw->a, url);
+	bool unpack = unpacks(c, false);
+	if (c->common.dest_is_dir && !unpack && cstr_eq(file, HTTP_NO_NAME))
+		return err_hint(err_new(ERR_INVALID, "%s names no file to be put into %s", url, c->dest_text),
+			"give the file's name in the destination, without a slash at its end");
 	struct op op = {.kind = OP_HTTP, .http = {.url = url, .checksum = c->checksum, .filename = file}};
 	struct node_label label = {.name = arena_printf(c->lw->a, "download %s", url),
 		.where = lower_range(c->lw, c->st, c->i->node),
@@ -229,7 +233,7 @@ static struct err *add_http(struct copy *c, const char *url)
 	TRY(graph_node(c->lw->g, &op, NULL, 0, &label, &node));
 	struct file_action a = c->common;
 	a.input = add_input(c, node);
-	a.unpack = unpacks(c, false);
+	a.unpack = unpack;
 	struct strvec sources AUTO_STRVEC = {0};
 	strvec_push(&sources, file);
 	add_action(c, &a, &sources);

@@ -232,7 +232,7 @@ const char *http_url_file(struct arena *a, const char *url)
 	const char *decoded = percent_decode(a, str_n(path, strcspn(path, "?#")));
 	char *clean AUTO_FREE = path_rooted(decoded);
 	const char *base = path_base(clean);
-	return *base ? arena_strdup(a, base) : "__unnamed__";
+	return *base ? arena_strdup(a, base) : HTTP_NO_NAME;
 }
 
 static struct err *git_bool(const char *key, const char *value, bool *out)

@@ -25,5 +25,6 @@ bool git_url_is(const char *text);
 /* Fragment "#ref:subdir" and the query keys are taken apart. */
 MUST_USE struct err *git_url_parse(struct arena *a, const char *text, struct op_git *out);
 bool http_url_is(const char *text);
-/* What the file of a URL is called. */
+/* What the file of a URL is called: HTTP_NO_NAME if the URL does not say. */
+#define HTTP_NO_NAME "__unnamed__"
 const char *http_url_file(struct arena *a, const char *url);
