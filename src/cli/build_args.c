@@ -2,6 +2,7 @@
 #include "cli/build_args.h"
 
 #include "base/mem.h"
+#include "dockerfile/frontend.h"
 #include "sys/file.h"
 
 #include <fcntl.h>
@@ -153,6 +154,18 @@ static struct err *parse_choices(const struct build_args *args, struct build_req
 	return NULL;
 }
 
+struct err *build_allow_parse(const struct strvec *values, bool *insecure)
+{
+	*insecure = false;
+	for (size_t i = 0; i < values->len; i++) {
+		if (!cstr_eq(values->ptr[i], ALLOW_INSECURE))
+			return err_new(
+				ERR_USAGE, "--allow takes " ALLOW_INSECURE ", not \"%s\"", values->ptr[i]);
+		*insecure = true;
+	}
+	return NULL;
+}
+
 static struct err *read_lock_file(const struct build_args *args, struct arena *a, struct build_request *rq)
 {
 	AUTO_BUF struct buf text = {0};
@@ -186,6 +199,7 @@ struct err *build_args_apply(const struct build_args *args, struct arena *a, str
 	TRY(parse_contexts(args, a, rq));
 	parse_build_args(args, a, rq);
 	TRY(parse_choices(args, rq));
+	TRY(build_allow_parse(&args->allow, &rq->allow_insecure));
 	TRY(read_lock_file(args, a, rq));
 	rq->secrets = secrets;
 	rq->secret_count = args->secrets.len;

@@ -9,7 +9,8 @@
 struct build_args {
 	const char *file, *ref, *kind, *target, *platform, *network, *progress, *metadata_file, *iidfile,
 		*locked, *compression, *created;
-	struct strvec build_args, labels, annotations, contexts, secrets, ssh, tags, outputs, no_cache_filter;
+	struct strvec build_args, labels, annotations, contexts, secrets, ssh, tags, outputs, no_cache_filter,
+		allow;
 	bool push, no_cache, pull, never_pull, twice, shell_on_failure, quiet;
 	uint64_t jobs;
 };
@@ -20,6 +21,9 @@ struct build_args {
  */
 MUST_USE struct err *build_args_apply(
 	const struct build_args *args, struct arena *a, struct build_request *rq);
+
+/* The values of --allow; ERR_USAGE for one that there is not. */
+MUST_USE struct err *build_allow_parse(const struct strvec *values, bool *insecure);
 
 struct parsed_output {
 	struct build_output out;

@@ -42,6 +42,8 @@ static const struct option options[] = {
 	{"pull", 0, OPTION_FLAG, NULL, OPT(pull), "ask registries for newer base images"},
 	{"offline", 0, OPTION_FLAG, NULL, OPT(never_pull), "use only base images that are in the store"},
 	{"network", 0, OPTION_TEXT, "MODE", OPT(network), "of steps that do not say: host (default) or none"},
+	{"allow", 0, OPTION_LIST, "RIGHT", OPT(allow),
+		"security.insecure: let RUN --security=insecure leave the sandbox"},
 	{"compression", 0, OPTION_TEXT, "CODEC", OPT(compression), "of new layers: gzip (default) or zstd"},
 	{"jobs", 'j', OPTION_NUMBER, "N", OPT(jobs), "steps at once (default: number of CPUs)"},
 	{"progress", 0, OPTION_TEXT, "MODE", OPT(progress), "auto, tty, plain, json or quiet"},

@@ -2,12 +2,14 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "cli/build_args.h"
 #include "cli/cmds.h"
 #include "cli/render.h"
 #include "release/release.h"
 
 struct release_args {
 	const char *ref, *progress;
+	struct strvec allow;
 	bool dry_run, force, no_cache, json;
 };
 
@@ -18,6 +20,8 @@ static const struct option options[] = {
 	{"dry-run", 'n', OPTION_FLAG, NULL, OPT(dry_run), "show what would be built and published"},
 	{"force", 0, OPTION_FLAG, NULL, OPT(force),
 		"also an unpushed commit or a changed work tree (under another tag)"},
+	{"allow", 0, OPTION_LIST, "RIGHT", OPT(allow),
+		"security.insecure: let RUN --security=insecure leave the sandbox"},
 	{"no-cache", 0, OPTION_FLAG, NULL, OPT(no_cache), "run every step again"},
 	{"progress", 0, OPTION_TEXT, "MODE", OPT(progress), "auto, tty, plain, json or quiet"},
 	{"json", 0, OPTION_FLAG, NULL, OPT(json), "print the plan or the result as JSON"},
@@ -122,6 +126,7 @@ static struct err *release_one(
 	};
 	struct release_plan p = {0};
 
+	TRY(build_allow_parse(&args->allow, &rq.allow_insecure));
 	struct err *e = release_plan_make(&rq, &p);
 	if (!e && !args->json)
 		print_plan(c, &p);

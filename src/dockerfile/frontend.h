@@ -17,6 +17,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What a user calls the permission for RUN --security=insecure. */
+#define ALLOW_INSECURE "security.insecure"
+
 struct dockerfile_host {
 	void *ctx;
 	/* The config of an image (whole document as JSON text, appended) and its exact reference
@@ -56,6 +59,7 @@ struct dockerfile_request {
 	bool no_cache;
 	const char *const *no_cache_stages;
 	int network;                  /* enum network_mode for steps that do not say; default host */
+	bool allow_insecure;          /* else RUN --security=insecure is refused */
 	int64_t created;              /* ns, for the config and new history entries */
 	const char *const *proxy_env; /* "K=V" of the caller's machine for the predefined proxy ARGs */
 	const struct dockerfile_host *host;

@@ -256,11 +256,25 @@ static struct err *add_history(struct run *r)
 	return lower_charge(r->lw, text.len + r->st->build_args.len * 64);
 }
 
+/* Whoever wrote the file, or a base image's triggers, must not be the one who opens the sandbox. */
+static struct err *check_security(const struct run *r, bool insecure)
+{
+	if (!insecure || r->lw->rq->allow_insecure)
+		return NULL;
+	return err_hint(lower_at(r->lw, r->st, r->i->flag_at[FLAG_SECURITY],
+				err_new(ERR_DENIED, "RUN --security=insecure runs with all capabilities and "
+						    "without a system call "
+						    "filter: that must be allowed")),
+		"if you trust the file and its base images: --allow " ALLOW_INSECURE);
+}
+
 static struct err *make_node(struct run *r)
 {
 	struct lower *lw = r->lw;
 	const char *user = stage_config_text(&r->st->config, "User");
 	const char *security = r->i->flag[FLAG_SECURITY];
+	bool insecure = security && strcmp(security, "insecure") == 0;
+	TRY(check_security(r, insecure));
 	struct op op = {.kind = OP_EXEC,
 		.exec = {
 			.argv = strvec_list(&r->argv),
@@ -268,7 +282,7 @@ static struct err *make_node(struct run *r)
 			.cwd = stage_config_cwd(&r->st->config),
 			.user = *user ? user : NULL,
 			.network = network_of(r),
-			.insecure = security && strcmp(security, "insecure") == 0,
+			.insecure = insecure,
 			.hostname = lower_build_arg(lw, "BUILDKIT_SANDBOX_HOSTNAME"),
 			.mounts = r->mounts.ptr,
 			.mount_count = r->mounts.len,

@@ -118,6 +118,7 @@ struct err *build_lower(struct build *b)
 		.no_cache = rq->no_cache,
 		.no_cache_stages = rq->no_cache_stages,
 		.network = rq->network,
+		.allow_insecure = rq->allow_insecure,
 		.created = b->created,
 		.proxy_env = strvec_list(&b->engine->settings->proxy_env),
 		.host = &host,

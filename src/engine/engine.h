@@ -88,7 +88,8 @@ struct build_request {
 	bool no_cache;
 	bool isolated; /* neither reads nor writes the cache (--twice) */
 	enum pull_policy pull;
-	int network;      /* enum network_mode */
+	int network;         /* enum network_mode */
+	bool allow_insecure; /* RUN --security=insecure, which is refused else */
 	int64_t created;  /* ns; config's created and history; 0: from SOURCE_DATE_EPOCH or the fixed epoch */
 	enum codec codec; /* CODEC_NONE: gzip */
 	unsigned jobs;

@@ -14,6 +14,7 @@ struct release_request {
 	bool dry_run;
 	bool force; /* dirty or unpushed; a dirty one gets another tag shape */
 	bool no_cache;
+	bool allow_insecure; /* as in build_request */
 	struct event_stream *events;
 	const struct cancel *cancel;
 };

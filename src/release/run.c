@@ -29,6 +29,7 @@ static struct err *build(struct engine *e, const struct release_request *rq, con
 		.display = p->container.dir,
 		.labels = strvec_list(&labels),
 		.no_cache = rq->no_cache,
+		.allow_insecure = rq->allow_insecure,
 		.created = p->commit.time,
 		.events = rq->events,
 		.cancel = rq->cancel,

@@ -74,6 +74,8 @@ static void request_line(struct request *r, const char *key, const char *value)
 		r->rq.platform = keep(r, value);
 	else if (strcmp(key, "no-cache") == 0)
 		r->rq.no_cache = true;
+	else if (strcmp(key, "allow-insecure") == 0)
+		r->rq.allow_insecure = true;
 	else
 		fail_msg("unknown request key %s", key);
 }

@@ -158,3 +158,23 @@ def test_broken_dockerfiles_are_refused_cleanly(cooper, context, text):
     ctx = context({"Dockerfile": text})
     r = cooper("build", ctx, "--offline", code=None)
     assert r.code in (0, 1) and (r.code == 0 or "Dockerfile" in r.err), r
+
+
+def test_insecure_steps_need_consent(cooper, context):
+    ctx = context({"Dockerfile": "FROM busybox\nRUN --security=insecure grep CapEff /proc/self/status > /caps\n"})
+    refused = cooper("build", ctx, code=1)
+    assert "Dockerfile:2:5: RUN --security=insecure" in refused.err and "--allow security.insecure" in refused.err
+    cooper.build(ctx, "--allow", "security.insecure", "-t", "demo/insecure:1")
+    open_caps = int(cooper.files("demo/insecure:1")["caps"].data.split()[1], 16)
+    assert open_caps & (1 << 21), "CAP_SYS_ADMIN"
+    cooper("build", ctx, code=1)  # that it is cached is no consent
+    assert '--allow takes security.insecure, not "everything"' in cooper("build", ctx, "--allow", "everything", code=2).err
+
+
+def test_insecure_triggers_of_a_base_need_consent(cooper, context):
+    base = context({"Dockerfile": "FROM busybox\nONBUILD RUN --security=insecure true\n"}, name="base")
+    cooper.build(base, "-t", "demo/trigger:1")
+    ctx = context({"Dockerfile": "FROM demo/trigger:1\n"})
+    refused = cooper("build", ctx, code=1)
+    assert "Dockerfile:1:6: ONBUILD trigger of" in refused.err and "--allow security.insecure" in refused.err
+    cooper.build(ctx, "--allow", "security.insecure")
