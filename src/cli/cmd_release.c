@@ -19,7 +19,7 @@ static const struct option options[] = {
 	{"ref", 0, OPTION_TEXT, "REF", OPT(ref), "the commit to release (default: HEAD)"},
 	{"dry-run", 'n', OPTION_FLAG, NULL, OPT(dry_run), "show what would be built and published"},
 	{"force", 0, OPTION_FLAG, NULL, OPT(force),
-		"also an unpushed commit or a changed work tree (under another tag)"},
+		"also an unpushed commit or a changed work tree, under a tag that says so"},
 	{"allow", 0, OPTION_LIST, "RIGHT", OPT(allow),
 		"security.insecure: let RUN --security=insecure leave the sandbox"},
 	{"no-cache", 0, OPTION_FLAG, NULL, OPT(no_cache), "run every step again"},
@@ -56,6 +56,7 @@ static void print_json(struct cli *c, const struct release_plan *p)
 	json_set_text(o, "commit", p->commit.id);
 	json_set_text(o, "source", p->source_url);
 	json_object_set_new(o, "dirty", json_boolean(p->dirty));
+	json_object_set_new(o, "unpushed", json_boolean(p->unpushed));
 	for (size_t i = 0; i < p->jobs.len; i++)
 		json_array_append_new(jobs, job_json(vec_at(&p->jobs, i)));
 	json_object_set_new(o, "jobs", jobs);
@@ -69,6 +70,8 @@ static void print_plan(struct cli *c, const struct release_plan *p)
 	fprintf(c->out, "commit     %s  %s\n", p->commit.id, p->commit.subject ? p->commit.subject : "");
 	if (p->dirty)
 		fprintf(c->out, "work tree  changed: the tag says so, and nothing may pin it\n");
+	else if (p->unpushed)
+		fprintf(c->out, "pushed     no: the tag says so, and nothing may pin it\n");
 	for (size_t i = 0; i < p->jobs.len; i++) {
 		const struct release_job *j = vec_at(&p->jobs, i);
 		fprintf(c->out, "%-12s -> %s  (runner %s)\n", build_kind_name(j->kind),
@@ -160,7 +163,9 @@ const struct command cmd_release = {
 	.operands = "NAME...",
 	.details = "The tag is v<version>-<first 7 of the commit>. Nothing is released from a changed work "
 		   "tree or an unpushed commit unless "
-		   "--force, and a tag that exists with another digest is never overwritten.",
+		   "--force, which adds -unpushed or -dirty-<content> to the tag: no provenance matches "
+		   "those. A "
+		   "tag that exists with another digest is never overwritten.",
 	.min = 1,
 	.max = UNLIMITED,
 	.options = options,

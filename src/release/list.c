@@ -71,6 +71,15 @@ static struct err *all_tags(const struct listing *l, const struct reference *ima
 	return remote_tags(remote, image, &io, out);
 }
 
+static const char *why_no_commit(const char *tag)
+{
+	if (strstr(tag, "-dirty-"))
+		return "built from changes that were not committed";
+	if (cstr_ends(tag, "-unpushed") || cstr_ends(tag, "-unpushed-nix"))
+		return "built from a commit that was not pushed";
+	return "the tag does not name a commit";
+}
+
 static struct err *first_look(const struct listing *l, const char *tag, struct candidate *c)
 {
 	struct tag_parts parts = {0};
@@ -80,8 +89,7 @@ static struct err *first_look(const struct listing *l, const char *tag, struct c
 	c->t.provenance = PROVENANCE_UNKNOWN;
 	if (!ok) {
 		c->t.version = mem_strdup(tag + 1);
-		c->t.reason = mem_strdup(strstr(tag, "-dirty-") ? "built from changes that were not committed"
-								: "the tag does not name a commit");
+		c->t.reason = mem_strdup(why_no_commit(tag));
 		return NULL;
 	}
 	c->t.version = steal(&parts.version);

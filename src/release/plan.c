@@ -131,7 +131,9 @@ static struct err *check_pushed(const struct release_request *rq, struct release
 			err_new(ERR_INVALID,
 				"commit %s (\"%s\") is on no branch of a remote, as far as was fetched",
 				p->commit.short_id, p->commit.subject),
-			"git push (or git fetch, if it is there); --force releases it all the same");
+			"git push (or git fetch, if it is there); --force releases it under a tag that "
+			"nothing may pin");
+	p->unpushed = true;
 	p->forced = true;
 	return NULL;
 }
@@ -184,13 +186,21 @@ static struct err *job_version(
 	return *out ? NULL : no_version(p, kind);
 }
 
+static char *job_tag(const struct release_plan *p, const struct release_job *j, const struct digest *tree)
+{
+	if (p->dirty)
+		return release_tag_dirty(j->version, &p->commit, j->kind, tree);
+	if (p->unpushed)
+		return release_tag_unpushed(j->version, &p->commit, j->kind);
+	return release_tag(j->version, &p->commit, j->kind);
+}
+
 static struct err *add_job(const struct release_request *rq, struct release_plan *p, enum build_kind kind,
 	const struct digest *tree)
 {
 	AUTO(release_job_fini) struct release_job j = {.kind = kind};
 	TRY(job_version(rq, p, kind, &j.version));
-	j.tag = p->dirty ? release_tag_dirty(j.version, &p->commit, kind, tree)
-			 : release_tag(j.version, &p->commit, kind);
+	j.tag = job_tag(p, &j, tree);
 	AUTO_FREE char *image = release_image(&p->config, p->container.name);
 	j.reference = mem_printf("%s:%s", image, j.tag);
 	const char *runner = envlist_get(&p->config.runners, build_kind_name(kind));

@@ -12,7 +12,7 @@ struct release_request {
 	const char *name;
 	const char *ref; /* NULL: HEAD */
 	bool dry_run;
-	bool force; /* dirty or unpushed; a dirty one gets another tag shape */
+	bool force; /* dirty or unpushed, under a tag of another shape */
 	bool no_cache;
 	bool allow_insecure; /* as in build_request */
 	struct event_stream *events;
@@ -35,7 +35,7 @@ struct release_plan {
 	struct container container;
 	struct commit commit;
 	struct repo_config config;
-	bool dirty, forced;
+	bool dirty, unpushed, forced;
 	char *source_url; /* NULL if there is no remote */
 	struct vec jobs;  /* of struct release_job */
 };

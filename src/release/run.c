@@ -12,7 +12,8 @@ static void add_labels(const struct release_plan *p, const struct release_job *j
 	char when[CLOCK_TEXT_MAX];
 	strvec_pushf(out, "org.opencontainers.image.title=%s", p->container.name);
 	strvec_pushf(out, "org.opencontainers.image.version=%s", j->version);
-	strvec_pushf(out, "org.opencontainers.image.revision=%s%s", p->commit.id, p->dirty ? "-dirty" : "");
+	const char *mark = p->dirty ? "-dirty" : p->unpushed ? "-unpushed" : "";
+	strvec_pushf(out, "org.opencontainers.image.revision=%s%s", p->commit.id, mark);
 	strvec_pushf(out, "org.opencontainers.image.created=%s", clock_rfc3339(p->commit.time, when));
 	if (p->source_url)
 		strvec_pushf(out, "org.opencontainers.image.source=%s", p->source_url);

@@ -115,6 +115,9 @@ char *release_tag(const char *version, const struct commit *c, enum build_kind k
  * matches. tree: of the folder as it is. */
 char *release_tag_dirty(
 	const char *version, const struct commit *c, enum build_kind kind, const struct digest *tree);
+/* Of a commit that is on no branch of a remote: "v1.2.3-74029e1-unpushed[-nix]", which no provenance matches.
+ */
+char *release_tag_unpushed(const char *version, const struct commit *c, enum build_kind kind);
 struct tag_parts {
 	char *version; /* without the leading v */
 	char sha7[8];

@@ -26,6 +26,13 @@ char *release_tag_dirty(
 		"v" STR_FMT "-%s-dirty-%.8s%s", STR_ARG(v), c->short_id, hex, kind == KIND_NIX ? "-nix" : "");
 }
 
+char *release_tag_unpushed(const char *version, const struct commit *c, enum build_kind kind)
+{
+	struct str v = without_v(version);
+	return mem_printf(
+		"v" STR_FMT "-%s-unpushed%s", STR_ARG(v), c->short_id, kind == KIND_NIX ? "-nix" : "");
+}
+
 void tag_parts_fini(struct tag_parts *t)
 {
 	mem_freep(&t->version);

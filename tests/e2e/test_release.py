@@ -115,7 +115,13 @@ def test_unpushed(cooper, lab):
     refused = release(cooper, lab, code=1)
     assert "is on no branch of a remote" in refused.err and "git push" in refused.err
     assert release(cooper, lab, "--ref", "HEAD~1")["commit"] == lab.first
-    assert release(cooper, lab, "--force")["jobs"][0]["tag"] == f"v1.2.3-{second[:7]}"
+    forced = release(cooper, lab, "--force")
+    tag = f"v1.2.3-{second[:7]}-unpushed"
+    assert forced["unpushed"] and forced["jobs"][0]["tag"] == tag
+    lab.git("push", "-q", "origin", "HEAD")
+    shown = tags(cooper, lab)[tag]
+    assert shown["provenance"] == "unknown" and "not pushed" in shown["reason"]
+    assert release(cooper, lab)["jobs"][0]["tag"] == f"v1.2.3-{second[:7]}"
 
 
 def test_branch_merge_and_squash(cooper, lab):

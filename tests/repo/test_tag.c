@@ -32,6 +32,11 @@ static void test_make(void **state)
 		struct tag_parts parts = {0};
 		tag_parse(dirty, &ok, &parts);
 		assert_false(ok);
+		AUTO_FREE char *unpushed = release_tag_unpushed("v1.2.3", &commit, k);
+		assert_string_equal(
+			unpushed, k == KIND_NIX ? "v1.2.3-74029e1-unpushed-nix" : "v1.2.3-74029e1-unpushed");
+		tag_parse(unpushed, &ok, &parts);
+		assert_false(ok);
 	}
 }
 
