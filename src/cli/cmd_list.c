@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/cmds.h"
+#include "cli/render.h"
 #include "release/release.h"
 
 struct list_args {
@@ -102,13 +103,15 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 	struct list_args *la = args;
 	AUTO(engine_closep) struct engine *eng = NULL;
 	AUTO(repo_freep) struct repo *repo = NULL;
+	AUTO(display_freep) struct display *d = NULL;
 	struct vec all = VEC_OF(struct listed_container);
 	const char *name = operands->len ? operands->ptr[0] : NULL;
 	size_t max = la->all ? 0 : name ? 10 : 4;
 
 	TRY(repo_open(".", &repo));
 	TRY(engine_open(&c->engine, &eng));
-	struct err *e = release_list(eng, repo, name, max, c->cancel, &all);
+	TRY(display_new(c->err, "plain", NULL, &d));
+	struct err *e = release_list(eng, repo, name, max, display_events(d), c->cancel, &all);
 	if (!e && la->json)
 		print_json(c, &all);
 	else if (!e)

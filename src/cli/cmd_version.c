@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/cmds.h"
+#include "cli/render.h"
 #include "cli/table.h"
 #include "repo/repo.h"
 
@@ -22,6 +23,7 @@ struct survey {
 	struct cli *c;
 	struct repo *repo;
 	const struct commit *commit; /* NULL: the work tree */
+	struct event_stream *events;
 	struct table *table;
 	json_t *json;
 	unsigned disagree, missing;
@@ -36,7 +38,7 @@ static struct err *declared(struct survey *s, const struct container *k, enum bu
 	TRY(repo_read_at(s->repo, s->commit, path, BUILD_FILE_MAX, &text, &found));
 	if (!found)
 		return NULL;
-	return version_extract(kind, buf_str(&text), path, NULL, out);
+	return version_extract(kind, buf_str(&text), path, s->events, out);
 }
 
 static bool same_version(const char *a, const char *b)
@@ -98,7 +100,7 @@ static struct err *survey_all(struct survey *s, const struct repo_config *cfg, c
 		TRY(repo_container(s->repo, cfg, s->commit, name, &one));
 		vec_push_copy(&all, &one);
 	} else {
-		e = repo_containers(s->repo, cfg, s->commit, NULL, &all);
+		e = repo_containers(s->repo, cfg, s->commit, s->events, &all);
 	}
 	for (size_t i = 0; i < all.len && !e; i++)
 		e = survey_container(s, vec_at(&all, i));
@@ -127,13 +129,16 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 	static const char *const titles[] = {"CONTAINER", "KIND", "VERSION", "STATE"};
 	struct version_args *va = args;
 	AUTO(repo_freep) struct repo *repo = NULL;
+	AUTO(display_freep) struct display *d = NULL;
 	AUTO_JSON json_t *json = json_array();
 	struct table table = {0};
 	struct commit commit = {0};
 	struct survey s = {.c = c, .table = &table, .json = json};
 
 	TRY(repo_open(".", &repo));
+	TRY(display_new(c->err, "plain", NULL, &d));
 	s.repo = repo;
+	s.events = display_events(d);
 	table_start(&table, titles, ARRAY_LEN(titles));
 	struct err *e = survey_repo(&s, va->ref, operands->len ? operands->ptr[0] : NULL, &commit);
 	if (!e && va->json) {

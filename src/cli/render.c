@@ -134,6 +134,16 @@ static void note_event(struct display *d, const struct event *e)
 	}
 }
 
+void warning_text(const struct event *e, struct buf *out)
+{
+	buf_adds(out, "warning: ");
+	if (e->where.file)
+		buf_adds(out, e->where.file);
+	if (e->where.file && e->where.line)
+		buf_addf(out, ":%u", e->where.line);
+	buf_addf(out, "%s" STR_FMT "\n", e->where.file ? ": " : "", STR_ARG(e->text));
+}
+
 static bool worth_a_log(const struct event *e)
 {
 	return e->type == EVENT_STARTED || e->type == EVENT_OUTPUT || e->type == EVENT_FAILED;

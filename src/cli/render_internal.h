@@ -55,6 +55,8 @@ struct display {
 /* The transfer that e (EVENT_PROGRESS) just brought to its end; NULL if it did not. */
 const struct shown_transfer *display_finished(struct display *d, const struct event *e);
 struct shown_step *display_step(struct display *d, uint32_t number);
+/* The line of an EVENT_WARNING, with the place it tells of. */
+void warning_text(const struct event *e, struct buf *out);
 /* Lines of output since the beginning of a line, prefixed; keeps partial lines open. */
 void plain_event(FILE *out, struct display *d, const struct event *e);
 void tty_event(struct display *d, const struct event *e);

@@ -36,6 +36,7 @@ void plain_event(FILE *out, struct display *d, const struct event *e)
 {
 	struct shown_step *s = display_step(d, e->step);
 	char took[CLOCK_TEXT_MAX];
+	AUTO_BUF struct buf warning = {0};
 
 	if (s->line_open && e->type != EVENT_OUTPUT && e->type != EVENT_PROGRESS)
 		fputc('\n', out);
@@ -66,11 +67,8 @@ void plain_event(FILE *out, struct display *d, const struct event *e)
 		fprintf(out, "#%u CANCELED\n", e->step);
 		break;
 	case EVENT_WARNING:
-		if (e->where.file)
-			fprintf(out, "warning: %s:%u: " STR_FMT "\n", e->where.file, e->where.line,
-				STR_ARG(e->text));
-		else
-			fprintf(out, "warning: " STR_FMT "\n", STR_ARG(e->text));
+		warning_text(e, &warning);
+		fputs(buf_cstr(&warning), out);
 		break;
 	case EVENT_INFO:
 		fprintf(out, STR_FMT "\n", STR_ARG(e->text));

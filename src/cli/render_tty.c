@@ -202,11 +202,8 @@ static void permanent(struct display *d, const struct event *e, struct buf *out)
 		put_step(out, s, "=> FAILED", e->duration, screen.width);
 	else if (e->type == EVENT_CANCELED)
 		put_step(out, s, "=> CANCELED", e->duration, screen.width);
-	else if (e->type == EVENT_WARNING && e->where.file)
-		buf_addf(
-			out, "warning: %s:%u: " STR_FMT "\n", e->where.file, e->where.line, STR_ARG(e->text));
 	else if (e->type == EVENT_WARNING)
-		buf_addf(out, "warning: " STR_FMT "\n", STR_ARG(e->text));
+		warning_text(e, out);
 	else if (e->type == EVENT_INFO)
 		buf_addf(out, STR_FMT "\n", STR_ARG(e->text));
 }

@@ -237,7 +237,7 @@ static void containers_fini(struct vec *v)
 }
 
 struct err *release_list(struct engine *e, struct repo *r, const char *name, size_t max,
-	const struct cancel *cancel, struct vec *out)
+	struct event_stream *events, const struct cancel *cancel, struct vec *out)
 {
 	AUTO(repo_config_fini) struct repo_config cfg = {0};
 	TRY(repo_config_load(r, NULL, &cfg));
@@ -245,7 +245,7 @@ struct err *release_list(struct engine *e, struct repo *r, const char *name, siz
 	if (name)
 		TRY(repo_container(r, &cfg, NULL, name, vec_push(&containers)));
 	else
-		TRY(repo_containers(r, &cfg, NULL, NULL, &containers));
+		TRY(repo_containers(r, &cfg, NULL, events, &containers));
 	struct listing l = {.engine = e, .repo = r, .config = &cfg, .cancel = cancel, .max = max};
 	for (size_t i = 0; i < containers.len; i++)
 		TRY(list_one(&l, vec_at(&containers, i), vec_push(out)));

@@ -64,6 +64,7 @@ struct listed_container {
 	char *error;     /* the registry could not be asked: why */
 };
 void listed_container_fini(struct listed_container *l);
-/* name NULL: all. vec of struct listed_container. max 0: no limit for each. */
+/* name NULL: all; events (may be NULL) hears which folders are none. vec of struct listed_container. max 0:
+ * no limit for each. */
 MUST_USE struct err *release_list(struct engine *e, struct repo *r, const char *name, size_t max,
-	const struct cancel *cancel, struct vec *out);
+	struct event_stream *events, const struct cancel *cancel, struct vec *out);

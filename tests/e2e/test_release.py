@@ -197,3 +197,16 @@ def test_what_is_wrong_is_said(cooper, lab):
     said = cooper("release", "web", "--progress", "plain", cwd=lab.repo, code=1)
     assert "why it failed" in said.out + said.err
     assert "default.nix is not supported yet" in said.out + said.err
+
+
+@pytest.mark.parametrize("command", ["list", "version"])
+def test_folders_that_are_no_container_are_named(cooper, lab, command):
+    lab.write("containers/UPPER/Dockerfile", "ARG CONTAINER_APP_VERSION=1\nFROM busybox\n")
+    said = cooper(command, "--json", cwd=lab.repo)
+    assert [one["container"] for one in json.loads(said.out)] == ["web"]
+    assert said.err.splitlines() == [
+        'warning: containers/UPPER/: skipped: "UPPER" cannot be the name of an image (lower case letters and digits, with . _ or - between)',
+        "warning: containers/helper/: skipped: no container.py, Dockerfile or default.nix in it",
+    ]
+    assert "skipped" not in cooper(command, cwd=lab.repo).out
+    assert cooper(command, "web", cwd=lab.repo).err == ""

@@ -59,7 +59,7 @@ static void list(const char *name, size_t max, struct buf *out)
 	static const char *const marks[] = {"main", "branch", "unknown"};
 	AUTO(repo_freep) struct repo *r = open_at("lab");
 	struct vec all = VEC_OF(struct listed_container);
-	AUTO(err_freep) struct err *e = release_list(engine, r, name, max, NULL, &all);
+	AUTO(err_freep) struct err *e = release_list(engine, r, name, max, NULL, NULL, &all);
 	if (e)
 		fail_msg("%s", err_message(e));
 	for (size_t i = 0; i < all.len; i++) {
@@ -148,7 +148,7 @@ static void test_details(void **state)
 	publish("lab/web", tag, one);
 	AUTO(repo_freep) struct repo *r = open_at("lab");
 	struct vec all = VEC_OF(struct listed_container);
-	assert_null(release_list(engine, r, "web", 0, NULL, &all));
+	assert_null(release_list(engine, r, "web", 0, NULL, NULL, &all));
 	AUTO(listed_container_fini) struct listed_container l = *(struct listed_container *)vec_at(&all, 0);
 	vec_fini(&all);
 	const struct listed_tag *t = vec_at(&l.tags, 0);
