@@ -44,7 +44,8 @@ static json_t *image_json(const struct stored_image *i)
 	json_set_text(o, "digest", digest_text(&i->digest, text));
 	json_set_text(o, "mediaType", i->media_type);
 	json_object_set_new(o, "size", json_integer((json_int_t)i->size));
-	json_set_text(o, "created", clock_rfc3339(i->created, when));
+	if (i->created)
+		json_set_text(o, "created", clock_rfc3339(i->created, when));
 	json_set_text(o, "origin", i->origin);
 	return o;
 }
@@ -64,7 +65,8 @@ static void print_images(struct cli *c, const struct vec *images, bool json)
 		digest_text(&image->digest, text);
 		text[19] = '\0';
 		table_cell(&t, text);
-		table_cell(&t, clock_rfc3339(image->created / CLOCK_SECOND * CLOCK_SECOND, when));
+		clock_rfc3339(image->created / CLOCK_SECOND * CLOCK_SECOND, when);
+		table_cell(&t, image->created ? when : "-");
 		table_cell(&t, image->origin);
 	}
 	if (json) {
@@ -197,6 +199,18 @@ static struct err *run_inspect(struct cli *c, void *args, const struct strvec *o
 	return e;
 }
 
+static struct err *not_removed(struct store *s, const char *text, const struct reference *ref)
+{
+	AUTO(stored_image_fini) struct stored_image image = {0};
+	bool published = false;
+
+	TRY(images_get(s, ref, &image, &published));
+	if (published)
+		return err_hint(err_new(ERR_INVALID, "%s is published in the registry of this store", text),
+			"a tag goes when it is deleted from the registry that \"cooper serve\" gives");
+	return err_hint(err_new(ERR_NOT_FOUND, "the store has no image %s", text), "see: cooper image ls");
+}
+
 static struct err *run_rm(struct cli *c, void *args, const struct strvec *operands)
 {
 	AUTO(engine_closep) struct engine *eng = NULL;
@@ -210,10 +224,9 @@ static struct err *run_rm(struct cli *c, void *args, const struct strvec *operan
 		struct err *e = reference_parse(operands->ptr[i], true, &ref);
 		if (!e)
 			e = images_remove(engine_store(eng), &ref, &removed);
-		reference_fini(&ref);
 		if (!e && !removed)
-			e = err_hint(err_new(ERR_NOT_FOUND, "the store has no image %s", operands->ptr[i]),
-				"see: cooper image ls");
+			e = not_removed(engine_store(eng), operands->ptr[i], &ref);
+		reference_fini(&ref);
 		if (!e)
 			fprintf(c->out, "removed %s\n", operands->ptr[i]);
 		first = err_first(first, e);

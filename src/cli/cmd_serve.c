@@ -40,7 +40,7 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 
 	(void)operands;
 	if (!sa->listen)
-		sa->listen = "127.0.0.1:5000";
+		sa->listen = IMAGES_OWN_REGISTRY;
 	if (!strrchr(sa->listen, ':'))
 		return err_new(ERR_USAGE, "--listen takes HOST:PORT, not \"%s\"", sa->listen);
 	if (!sa->cert != !sa->key)

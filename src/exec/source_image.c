@@ -87,7 +87,7 @@ static struct err *resolve(struct image_query *q, struct descriptor *out)
 		struct err *e = err_new(ERR_NOT_FOUND,
 			"the image %s for %s is not in the store, and it may not be pulled", q->op->ref,
 			platform_text(&q->platform, text));
-		return err_hint(e, "import it (cooper image import), or build without --pull never");
+		return err_hint(e, "import it (cooper image import), or build without --offline");
 	}
 	return ask_registry(q, out);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "oci/images.h"
+#include "oci/images_internal.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -121,7 +121,9 @@ struct err *images_get(struct store *s, const struct reference *name, struct sto
 		stored_image_fini(&i);
 	}
 	*found = false;
-	return pinned ? get_by_digest(s, name, out, found) : NULL;
+	if (pinned)
+		TRY(get_by_digest(s, name, out, found));
+	return *found ? NULL : images_published_get(s, name, out, found);
 }
 
 struct err *images_remove(struct store *s, const struct reference *name, bool *removed)
@@ -138,9 +140,43 @@ static struct err *list_row(void *ctx, const struct store_record_row *row)
 	return NULL;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	const struct stored_image *x = a, *y = b;
+	return strcmp(x->name, y->name);
+}
+
+static bool is_set(struct store *s, const char *name, struct err **e)
+{
+	AUTO_BUF struct buf value = {0};
+	bool found = false;
+	if (!*e)
+		*e = store_record_get(s, SPACE, name, &value, &found);
+	return found;
+}
+
+/* A name that was set hides the published one, as it does in images_get. */
+static struct err *add_published(struct store *s, struct vec *out)
+{
+	struct vec published = VEC_OF(struct stored_image);
+	struct err *e = images_published_list(s, &published);
+	for (size_t i = 0; i < published.len; i++) {
+		struct stored_image *one = vec_at(&published, i);
+		if (is_set(s, one->name, &e) || e)
+			stored_image_fini(one);
+		else
+			vec_push_copy(out, one);
+	}
+	vec_fini(&published);
+	return e;
+}
+
 struct err *images_list(struct store *s, struct vec *out)
 {
-	return store_record_each(s, SPACE, "", NULL, 0, list_row, out);
+	TRY(store_record_each(s, SPACE, "", NULL, 0, list_row, out));
+	TRY(add_published(s, out));
+	vec_sort(out, by_name);
+	return NULL;
 }
 
 /* ---- manifests ---- */

@@ -12,13 +12,17 @@
 #include "oci/image.h"
 #include "store/store.h"
 
+/* Where the embedded registry of the store answers unless told otherwise, and so what stands before the
+ * images that were published in it. */
+#define IMAGES_OWN_REGISTRY "127.0.0.1:5000"
+
 struct stored_image {
 	char *name;           /* full reference with tag */
 	struct digest digest; /* of the manifest or index */
 	char media_type[128];
 	uint64_t size;   /* of the manifest */
-	int64_t created; /* when the name was set, ns */
-	char *origin;    /* "imported from FILE", "pulled", "built"; NULL if not known */
+	int64_t created; /* when the name was set, ns; 0 if not known */
+	char *origin;    /* "imported from FILE", "pulled", "built", "published"; NULL if not known */
 };
 void stored_image_fini(struct stored_image *i);
 
@@ -32,11 +36,13 @@ MUST_USE struct err *images_link_manifest(struct store *s, const struct digest *
  * must have. */
 MUST_USE struct err *images_set_name(
 	struct store *s, const struct reference *name, const struct descriptor *target, const char *origin);
-/* *found false with success when absent. */
+/* What the embedded registry has published answers too, after the names that were set. *found false with
+ * success when absent. */
 MUST_USE struct err *images_get(
 	struct store *s, const struct reference *name, struct stored_image *out, bool *found);
+/* Of a name that was set; what is published stays. */
 MUST_USE struct err *images_remove(struct store *s, const struct reference *name, bool *removed);
-/* All, sorted by name; vec of struct stored_image. */
+/* All, those that were published too, sorted by name; vec of struct stored_image. */
 MUST_USE struct err *images_list(struct store *s, struct vec *out);
 /* From a manifest or index digest in the store down to one image manifest for the platform (picks from
  * indexes). ERR_NOT_FOUND lists what is offered. The manifest it leads to is in the store, or ERR_NOT_FOUND

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "oci/images.h"
 #include "oci/reference.h"
 #include "release/release.h"
 #include "release/release_internal.h"
@@ -38,7 +39,7 @@ void release_plan_fini(struct release_plan *p)
 char *release_image(const struct repo_config *cfg, const char *name)
 {
 	return mem_printf(
-		"%s/%s/%s", cfg->registry ? cfg->registry : RELEASE_LOCAL_REGISTRY, cfg->namespace_, name);
+		"%s/%s/%s", cfg->registry ? cfg->registry : IMAGES_OWN_REGISTRY, cfg->namespace_, name);
 }
 
 /* One entry of a changed folder, below dirfd. */

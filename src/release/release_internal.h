@@ -4,9 +4,6 @@
 
 #include "release/release.h"
 
-/* Where "cooper serve" answers unless told otherwise, and so what stands before images of the local store. */
-#define RELEASE_LOCAL_REGISTRY "127.0.0.1:5000"
-
 void release_job_fini(struct release_job *j);
 /* "registry/namespace/name". Caller frees. */
 char *release_image(const struct repo_config *cfg, const char *name);

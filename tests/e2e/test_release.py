@@ -210,3 +210,25 @@ def test_folders_that_are_no_container_are_named(cooper, lab, command):
     ]
     assert "skipped" not in cooper(command, cwd=lab.repo).out
     assert cooper(command, "web", cwd=lab.repo).err == ""
+
+
+def test_what_is_released_is_an_image_of_the_store(cooper, lab, context, tmp_path):
+    job = release(cooper, lab)["jobs"][0]
+    image, digest = job["reference"], job["digest"]
+    listed = {one["name"]: one for one in json.loads(cooper("image", "ls", "--json").out)}
+    assert (listed[image]["digest"], listed[image]["origin"]) == (digest, "published") and "created" not in listed[image]
+    assert json.loads(cooper("image", "inspect", image).out)["digest"] == digest
+    assert json.loads(cooper("image", "inspect", image.split(":v")[0] + "@" + digest).out)["digest"] == digest
+    cooper("image", "copy", image, f"oci-archive:{tmp_path}/image.tar")
+    for source in (image, image.replace("127.0.0.1", "localhost")):
+        ctx = context({"Dockerfile": f"FROM {source}\nRUN cat /srv/copy > /again\n"})
+        cooper.build(ctx, "--offline", "-t", "demo/on-released:1")
+        assert cooper.files("demo/on-released:1")["again"].data == b"hello\n"
+    assert "is published" in cooper("image", "rm", image, code=1).err
+    # a name that was set comes first, once
+    cooper("image", "copy", "store:demo/on-released:1", f"store:{image}")
+    names = [one["name"] for one in json.loads(cooper("image", "ls", "--json").out)]
+    assert names.count(image) == 1 and names == sorted(names)
+    assert json.loads(cooper("image", "inspect", image).out)["digest"] != digest
+    missing = cooper("build", context({"Dockerfile": "FROM 127.0.0.1:5000/lab/web:none\n"}), "--offline", code=1)
+    assert "--offline" in missing.err
