@@ -25,6 +25,10 @@ MUST_USE struct err *build_args_apply(
 /* The values of --allow; ERR_USAGE for one that there is not. */
 MUST_USE struct err *build_allow_parse(const struct strvec *values, bool *insecure);
 
+/* Whether the options fit together and what they lead to is there: ERR_USAGE, ERR_NOT_FOUND. Writes nothing.
+ */
+MUST_USE struct err *build_args_check(const struct build_args *args);
+
 struct parsed_output {
 	struct build_output out;
 	bool push;        /* type=registry or type=image,push=true */

@@ -254,26 +254,6 @@ static struct err *deliver(struct cli *c, struct engine *eng, struct display *d,
 	return write_metadata(args, r);
 }
 
-/* Say what is wrong with names and outputs before minutes are spent on building. */
-static struct err *check_args(const struct build_args *args)
-{
-	AUTO(arena_freep) struct arena *a = arena_new();
-	struct parsed_output o;
-
-	if (args->push && !args->tags.len)
-		return err_new(ERR_USAGE, "--push needs a --tag that says where to");
-	for (size_t i = 0; i < args->tags.len; i++) {
-		struct reference ref = {0};
-		TRY(reference_parse(args->tags.ptr[i], true, &ref));
-		reference_fini(&ref);
-	}
-	for (size_t i = 0; i < args->outputs.len; i++) {
-		o = (struct parsed_output){0};
-		TRY(build_output_parse(args->outputs.ptr[i], a, &o));
-	}
-	return NULL;
-}
-
 static bool takes_stdout(const struct build_args *args)
 {
 	for (size_t i = 0; i < args->outputs.len; i++)
@@ -299,12 +279,12 @@ static void print_result(
 		fprintf(c->out, "%s %s\n", args->push ? "pushed" : "tagged", args->tags.ptr[i]);
 }
 
-static struct err *build_twice(struct cli *c, struct engine *eng, const struct build_request *rq)
+static struct err *build_twice(struct cli *c, struct engine *eng, const struct build_request *rq, char **text)
 {
 	AUTO_BUF struct buf report = {0};
 	bool equal = false;
 
-	TRY(engine_build_twice(eng, rq, &report, &equal));
+	TRY(engine_build_twice(eng, rq, &report, &equal, text));
 	if (equal) {
 		fprintf(c->out, "reproducible: two cold builds gave the same layers\n");
 		return NULL;
@@ -322,10 +302,11 @@ static struct err *build_and_deliver(struct cli *c, struct engine *eng, struct d
 	rq->events = display_events(d);
 	rq->cancel = c->cancel;
 	if (args->twice) {
-		struct err *e = build_twice(c, eng, rq);
+		AUTO_FREE char *text = NULL;
+		struct err *e = build_twice(c, eng, rq, &text);
 		display_end(d);
 		if (e && err_kind(e) != ERR_VIOLATION)
-			display_failure(d, e, NULL);
+			display_failure(d, e, text);
 		return e;
 	}
 	struct err *e = engine_build(eng, rq, &r);
@@ -346,7 +327,7 @@ static struct err *run_with(struct cli *c, struct build_args *args, const struct
 	AUTO(display_freep) struct display *d = NULL;
 	struct build_request rq = {0};
 
-	TRY(check_args(args));
+	TRY(build_args_check(args));
 	TRY(check_kind(s, args->kind));
 	TRY(build_args_apply(args, a, &rq));
 	fill_subject(s, args, &rq);

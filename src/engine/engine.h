@@ -121,9 +121,10 @@ MUST_USE struct err *engine_fetch_missing(
 MUST_USE struct err *engine_output(struct engine *e, const struct build_result *r,
 	const struct reference *name, const struct build_output *o, const struct cancel *cancel);
 /* Build cold twice, isolated from the cache, and compare: differing steps (and files) are appended to report,
- * none means reproducible. */
-MUST_USE struct err *engine_build_twice(
-	struct engine *e, const struct build_request *rq, struct buf *report, bool *equal);
+ * none means reproducible. *dockerfile_text (caller frees): for showing a failing step, also set on failure
+ * when it was read. */
+MUST_USE struct err *engine_build_twice(struct engine *e, const struct build_request *rq, struct buf *report,
+	bool *equal, char **dockerfile_text);
 
 /* Remove logs of builds older than the settings' store.keep (14 days); *removed is added to. */
 MUST_USE struct err *engine_prune_logs(struct engine *e, uint64_t *removed);

@@ -73,8 +73,8 @@ static struct err *compare(struct build *a, struct build *b, struct buf *report,
 	return NULL;
 }
 
-struct err *engine_build_twice(
-	struct engine *e, const struct build_request *rq, struct buf *report, bool *equal)
+struct err *engine_build_twice(struct engine *e, const struct build_request *rq, struct buf *report,
+	bool *equal, char **dockerfile_text)
 {
 	struct build first = {.engine = e, .rq = rq}, second = {.engine = e, .rq = rq};
 
@@ -84,6 +84,8 @@ struct err *engine_build_twice(
 		failure = build_cold(&second);
 	if (!failure)
 		failure = compare(&first, &second, report, equal);
+	if (first.dockerfile.len)
+		*dockerfile_text = mem_strndup(buf_cstr(&first.dockerfile), first.dockerfile.len);
 	build_fini(&second);
 	build_fini(&first);
 	return failure;

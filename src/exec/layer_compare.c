@@ -49,6 +49,21 @@ static struct err *same_content(struct comparing *c, struct file_entry *x, struc
 	return NULL;
 }
 
+static const char *content_word(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFDIR:
+		return "attributes";
+	case S_IFLNK:
+		return "target";
+	case S_IFCHR:
+	case S_IFBLK:
+		return "device";
+	default:
+		return "content";
+	}
+}
+
 static struct err *compare_entry(
 	struct comparing *c, struct file_entry *x, struct file_entry *y, const char *path)
 {
@@ -60,7 +75,7 @@ static struct err *compare_entry(
 	}
 	TRY(same_content(c, x, y, &same));
 	if (!same)
-		buf_adds(&what, S_ISDIR(x->mode) ? ", attributes" : ", content");
+		buf_addf(&what, ", %s", content_word(x->mode));
 	if ((x->mode & 07777) != (y->mode & 07777))
 		buf_addf(&what, ", mode %04o and %04o", x->mode & 07777, y->mode & 07777);
 	if (x->uid != y->uid || x->gid != y->gid)

@@ -180,3 +180,25 @@ def test_source_date_epoch_is_honoured(cooper, context):
     files = cooper.files("a:2")
     assert files["now"].mtime == files["f"].mtime == 1700000000
     assert files["epoch"].data == b"1700000000\n"
+
+
+def test_twice_says_what_differs(cooper, context):
+    ctx = context({"Dockerfile": "FROM busybox\nRUN head -c 8 /dev/urandom > /random; ln -s $(cat /proc/sys/kernel/random/uuid) /link\nRUN true\n"})
+    said = cooper("build", ctx, "--twice", "--progress", "plain", code=3)
+    assert "RUN head -c 8" in said.out and "Dockerfile:2" in said.out
+    assert "    M link: target\n" in said.out and "    M random: content\n" in said.out
+    assert "not reproducible" in said.err
+    ctx = context({"Dockerfile": "FROM busybox\nRUN echo same > /same\n"})
+    assert "reproducible" in cooper("build", ctx, "--twice").out
+
+
+def test_twice_shows_a_failing_step(cooper, context):
+    ctx = context({"Dockerfile": "FROM busybox\nRUN exit 3\n"})
+    said = cooper("build", ctx, "--twice", "--progress", "plain", code=1)
+    assert "Dockerfile:2" in said.err and ">>> RUN exit 3" in said.err
+
+
+@pytest.mark.parametrize("option", [["-t", "a:1"], ["-o", "out"], ["--push"], ["--metadata-file", "m"], ["--iidfile", "i"]])
+def test_twice_delivers_nothing(cooper, context, option):
+    said = cooper("build", context({"Dockerfile": "FROM busybox\n"}), "--twice", *option, code=2)
+    assert "--twice and --" in said.err and "exclude each other" in said.err

@@ -120,10 +120,10 @@ static void test_compare(void **state)
 	AUTO_STRVEC struct strvec diff = {0};
 	AUTO_STRVEC struct strvec few = {0};
 	world_open(&w);
-	add_layer(&w, &s, "d d\nf d/a = 1\nf d/b = 1\nf d/gone\nl d/l x\nf d/m 644\nf d/t");
-	add_layer(&w, &s, "d d\nf d/a = 2\nf d/b = 1\nf d/l\nf d/m 600\nf d/new\nd d/t");
+	add_layer(&w, &s, "d d\nf d/a = 1\nf d/b = 1\nf d/gone\nl d/l x\nl d/k x\nf d/m 644\nf d/t");
+	add_layer(&w, &s, "d d\nf d/a = 2\nf d/b = 1\nf d/l\nl d/k y\nf d/m 600\nf d/new\nd d/t");
 	OK(layers_compare(w.ex, s.layers.ptr[0], s.layers.ptr[1], 100, &diff));
-	static const char *const expect[] = {"M d/a: content", "D d/gone", "M d/l: type",
+	static const char *const expect[] = {"M d/a: content", "D d/gone", "M d/k: target", "M d/l: type",
 		"M d/m: mode 0644 and 0600", "A d/new", "M d/t: type"};
 	assert_int_equal(diff.len, ARRAY_LEN(expect));
 	for (size_t i = 0; i < diff.len; i++)
