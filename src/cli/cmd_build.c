@@ -232,9 +232,6 @@ static struct err *deliver_one(struct cli *c, struct engine *eng, struct display
 		TRY(name_and_push(c, eng, d, r, o.name, o.push));
 	else if (o.push && name)
 		TRY(name_and_push(c, eng, d, r, name, true));
-	else if (o.push)
-		return err_new(
-			ERR_USAGE, "--output \"%s\" pushes, but there is no name= and no --tag", output);
 	if (o.name)
 		name = o.name;
 	if (name)

@@ -188,3 +188,21 @@ def test_the_manual_and_completions_are_made(bare, tmp_path):
         assert "metadata-file" in script
         if argv:
             assert subprocess.run(argv, input=script, text=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--metadata-file", "none/m.json"], "--metadata-file none/m.json: there is no directory none"),
+        (["--iidfile", "none/id"], "--iidfile none/id: there is no directory none"),
+        (["-o", "type=oci,dest=none/a.tar"], "--output none/a.tar: there is no directory none"),
+        (["-o", "type=oci,tar=false,dest=none/deep"], "--output none/deep: there is no directory none"),
+        (["-o", "type=tar,dest=."], "--output: . is a directory"),
+        (["-o", "Dockerfile"], "--output: Dockerfile is not a directory"),
+        (["-o", "type=registry"], '--output "type=registry" pushes, but there is no name= and no --tag'),
+    ],
+)
+def test_where_a_result_cannot_go_is_said_first(cooper, context, options, said):
+    ctx = context({"Dockerfile": "FROM busybox\nRUN echo it was built\n"})
+    r = cooper("build", ".", "--progress", "plain", *options, cwd=ctx, code=None)
+    assert r.code in (1, 2) and said in r.err and "it was built" not in r.err
