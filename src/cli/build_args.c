@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SECRET_MAX (500u << 10)
@@ -78,6 +79,9 @@ static struct err *parse_secret(const char *text, struct arena *a, struct secret
 			out->env);
 	if (out->file && access(out->file, R_OK) < 0)
 		return err_new(ERR_NOT_FOUND, "--secret %s: the file %s cannot be read", out->id, out->file);
+	struct stat st;
+	if (out->file && !fstatat(AT_FDCWD, out->file, &st, 0) && S_ISDIR(st.st_mode))
+		return err_new(ERR_USAGE, "--secret %s: %s is a directory, not a file", out->id, out->file);
 	return NULL;
 }
 

@@ -114,8 +114,17 @@ static struct err *check_outputs(const struct build_args *args)
 	return NULL;
 }
 
+/* As the step's shell decides it: it reads standard input and draws on standard error. */
+static struct err *check_terminal(const struct build_args *args)
+{
+	if (!args->shell_on_failure || (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)))
+		return NULL;
+	return err_new(ERR_USAGE, "--shell-on-failure needs a terminal as standard input and standard error");
+}
+
 struct err *build_args_check(const struct build_args *args)
 {
+	TRY(check_terminal(args));
 	TRY(check_twice(args));
 	TRY(check_names(args));
 	TRY(check_new_file("--metadata-file", args->metadata_file));

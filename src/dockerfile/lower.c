@@ -141,6 +141,23 @@ size_t lower_find_stage(const struct lower *lw, const char *name, size_t before,
 	return lw->program.stage_count;
 }
 
+/* what: "target stage". */
+static struct err *no_stage(const struct lower *lw, const char *what, const char *asked)
+{
+	size_t count = lw->program.stage_count, n = 0;
+	const char **names = arena_array(lw->a, count + 1, sizeof(*names));
+	struct buf have AUTO_BUF = {0};
+	for (size_t i = 0; i < count; i++)
+		if (lw->program.stages[i].name) {
+			buf_addf(&have, "%s%s", n ? ", " : "", lw->program.stages[i].name);
+			names[n++] = lw->program.stages[i].name;
+		}
+	const char *near = str_suggest(asked, names);
+	struct err *why = err_new(ERR_INVALID, "%s: %s \"%s\" could not be found%s%s%s", lw->rq->path, what,
+		asked, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+	return err_hint(why, "named stages: %s", n ? buf_cstr(&have) : "none");
+}
+
 static struct err *find_target(struct lower *lw, size_t *out)
 {
 	size_t count = lw->program.stage_count;
@@ -148,21 +165,7 @@ static struct err *find_target(struct lower *lw, size_t *out)
 	if (!lw->rq->target || !*lw->rq->target)
 		return NULL;
 	*out = lower_find_stage(lw, lw->rq->target, count, true);
-	if (*out < count)
-		return NULL;
-	const char **names = arena_array(lw->a, count + 1, sizeof(*names));
-	struct buf have AUTO_BUF = {0};
-	size_t n = 0;
-	for (size_t i = 0; i < count; i++)
-		if (lw->program.stages[i].name) {
-			buf_addf(&have, "%s%s", n ? ", " : "", lw->program.stages[i].name);
-			names[n++] = lw->program.stages[i].name;
-		}
-	const char *near = str_suggest(lw->rq->target, names);
-	struct err *why =
-		err_new(ERR_INVALID, "%s: target stage \"%s\" could not be found%s%s%s", lw->rq->path,
-			lw->rq->target, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
-	return err_hint(why, "named stages: %s", n ? buf_cstr(&have) : "none");
+	return *out < count ? NULL : no_stage(lw, "target stage", lw->rq->target);
 }
 
 static struct err *global_arg(struct lower *lw, const struct ast_word *w)
@@ -235,8 +238,23 @@ static bool stage_ignores_cache(const struct lower *lw, const struct stage_text 
 	return false;
 }
 
+static struct err *check_no_cache_stages(struct lower *lw)
+{
+	for (const char *const *p = lw->rq->no_cache_stages; p && *p; p++) {
+		bool known = false;
+		for (size_t i = 0; i < lw->program.stage_count; i++) {
+			const char *name = lw->program.stages[i].name;
+			known |= name && str_eq_nocase(str_c(*p), name);
+		}
+		if (!known)
+			return no_stage(lw, "no-cache stage", *p);
+	}
+	return NULL;
+}
+
 static struct err *make_stages(struct lower *lw)
 {
+	TRY(check_no_cache_stages(lw));
 	lw->stage_count = lw->program.stage_count;
 	lw->stages = arena_array(lw->a, lw->stage_count, sizeof(struct stage));
 	for (size_t i = 0; i < lw->stage_count; i++) {

@@ -4,7 +4,7 @@
  *   === dockerfile        the input
  *   === ignore            the ignore file
  *   === request           lines "key value": build-arg, label, target, platform, no-cache, no-cache-stage,
- * context, proxy
+ * allow-insecure, context, proxy
  *   === image REF         config document that the fake host gives for an image (REF normalized)
  *   === local NAME        .dockerignore of a named local context
  *   === ast|plan|config|warnings|error   what is expected; only those present are compared

@@ -206,3 +206,14 @@ def test_where_a_result_cannot_go_is_said_first(cooper, context, options, said):
     ctx = context({"Dockerfile": "FROM busybox\nRUN echo it was built\n"})
     r = cooper("build", ".", "--progress", "plain", *options, cwd=ctx, code=None)
     assert r.code in (1, 2) and said in r.err and "it was built" not in r.err
+
+
+def test_options_that_could_have_no_effect_are_refused(cooper, context):
+    ctx = context({"Dockerfile": "FROM busybox AS one\nRUN echo it was built\n"})
+    for options, said in (
+        (["--secret", "id=key,src=."], "--secret key: . is a directory, not a file"),
+        (["--no-cache-filter", "oen"], 'no-cache stage "oen" could not be found (did you mean one?)'),
+        (["--shell-on-failure"], "--shell-on-failure needs a terminal"),
+    ):
+        r = cooper("build", ".", "--progress", "plain", *options, cwd=ctx, code=None, input="")
+        assert r.code in (1, 2) and said in r.err and "it was built" not in r.err
