@@ -143,9 +143,10 @@ static struct err *parse_choices(const struct build_args *args, struct build_req
 	else if (cstr_eq(args->network, "none"))
 		rq->network = NETWORK_NONE;
 	else if (cstr_eq(args->network, "isolated"))
-		rq->network = NETWORK_ISOLATED;
+		return err_hint(err_new(ERR_USAGE, "--network isolated is not offered yet"),
+			"use host (the default) or none");
 	else
-		return err_new(ERR_USAGE, "--network is host, none or isolated, not \"%s\"", args->network);
+		return err_new(ERR_USAGE, "--network is host or none, not \"%s\"", args->network);
 	if (!args->compression || cstr_eq(args->compression, "gzip"))
 		rq->codec = CODEC_GZIP;
 	else if (cstr_eq(args->compression, "zstd"))

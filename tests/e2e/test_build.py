@@ -213,6 +213,8 @@ def test_options_that_could_have_no_effect_are_refused(cooper, context):
     for options, said in (
         (["--secret", "id=key,src=."], "--secret key: . is a directory, not a file"),
         (["--no-cache-filter", "oen"], 'no-cache stage "oen" could not be found (did you mean one?)'),
+        (["--network", "isolated"], "--network isolated is not offered yet"),
+        (["--network", "bridge"], '--network is host or none, not "bridge"'),
         (["--shell-on-failure"], "--shell-on-failure needs a terminal"),
     ):
         r = cooper("build", ".", "--progress", "plain", *options, cwd=ctx, code=None, input="")
