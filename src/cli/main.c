@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "cli/command.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,20 @@ static struct err *dispatch(struct cli *c, char *const *argv)
 	return asked ? NULL : err_new(ERR_USAGE, "cooper %s takes one of these commands", argv[0]);
 }
 
+/* Whoever stops reading has seen enough: that needs no words, only the status that SIGPIPE would have given.
+ */
+#define STATUS_PIPE (128 + SIGPIPE)
+
+static struct err *finish_output(bool *unread)
+{
+	errno = 0;
+	if (!fflush(stdout) && !ferror(stdout))
+		return NULL;
+	*unread = errno == EPIPE;
+	return errno ? err_sys(errno, "writing to standard output")
+		     : err_new(ERR_IO, "writing to standard output");
+}
+
 int main(int argc, char **argv)
 {
 	struct cli c = {.out = stdout, .err = stderr};
@@ -148,11 +163,12 @@ int main(int argc, char **argv)
 	catch_signals();
 	open_log();
 	struct err *e = dispatch(&c, argv + (argv[0] != NULL));
-	if (!e && (fflush(stdout) != 0 || ferror(stdout)))
-		e = err_new(ERR_IO, "writing to standard output");
-	if (e)
+	bool unread = false;
+	if (!e)
+		e = finish_output(&unread);
+	if (e && !unread)
 		report_error(&c, e);
-	int status = e ? err_exit_status(e) : c.exit_status;
+	int status = unread ? STATUS_PIPE : e ? err_exit_status(e) : c.exit_status;
 	err_free(e);
 	cancel_free(interrupted);
 	return status;
