@@ -199,6 +199,11 @@ size_t str_utf8_next(struct str s, uint32_t *rune)
 	return n;
 }
 
+const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 bool str_is_utf8(struct str s)
 {
 	while (s.len > 0) {

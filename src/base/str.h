@@ -41,6 +41,8 @@ bool str_to_octal(struct str s, uint32_t *out);
 bool cstr_eq(const char *a, const char *b); /* NULL equals NULL only */
 bool cstr_starts(const char *s, const char *prefix);
 bool cstr_ends(const char *s, const char *suffix);
+/* For "1 step, 2 steps": "" if n is 1, else "s". */
+const char *plural(uint64_t n);
 /* Is the text valid UTF-8 (no surrogates, no overlong forms)? */
 bool str_is_utf8(struct str s);
 

@@ -110,6 +110,9 @@ static struct err *find_container(const char *name, const struct build_args *arg
  * plainly a path. */
 static struct err *find_subject(const char *operand, const struct build_args *args, struct subject *s)
 {
+	if (cstr_eq(operand, "-"))
+		return err_hint(err_new(ERR_USAGE, "a context is not read from standard input"),
+			"name a directory, and a Dockerfile that lies elsewhere with -f FILE");
 	if (looks_like_path(operand) && !args->ref) {
 		if (!is_directory(operand))
 			return err_new(ERR_NOT_FOUND, "there is no directory \"%s\" to build", operand);
@@ -270,8 +273,8 @@ static void print_result(
 	if (args->quiet)
 		fprintf(c->out, "%s\n", digest);
 	else
-		fprintf(c->out, "built %s in %s (%u steps, %u cached)\n", digest, clock_duration(took, time),
-			r->steps, r->cached);
+		fprintf(c->out, "built %s in %s (%u step%s, %u cached)\n", digest, clock_duration(took, time),
+			r->steps, plural(r->steps), r->cached);
 	for (size_t i = 0; i < args->tags.len && !args->quiet; i++)
 		fprintf(c->out, "%s %s\n", args->push ? "pushed" : "tagged", args->tags.ptr[i]);
 }

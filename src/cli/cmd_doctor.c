@@ -57,7 +57,8 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 	}
 	vec_fini(&rows);
 	if (!e && failed)
-		e = err_new(ERR_VIOLATION, "%u checks failed: this machine cannot build yet", failed);
+		e = err_new(ERR_VIOLATION, "%u check%s failed: this machine cannot build yet", failed,
+			plural(failed));
 	return e;
 }
 

@@ -140,8 +140,9 @@ static struct err *run_verify(struct cli *c, void *args, const struct strvec *op
 	};
 	print_counts(c, sa->json, rows, ARRAY_LEN(rows));
 	if (r.problems > r.repaired)
-		return err_hint(err_new(ERR_VIOLATION, "%llu problems",
-					(unsigned long long)(r.problems - r.repaired)),
+		return err_hint(err_new(ERR_VIOLATION, "%llu problem%s",
+					(unsigned long long)(r.problems - r.repaired),
+					plural(r.problems - r.repaired)),
 			"cooper store verify --repair sets damaged parts aside; the next build makes them "
 			"again");
 	if (!r.problems && !sa->json)

@@ -124,6 +124,18 @@ static struct err *survey_repo(struct survey *s, const char *ref, const char *na
 	return e;
 }
 
+static struct err *verdict(const struct survey *s)
+{
+	AUTO_BUF struct buf text = {0};
+
+	if (s->disagree)
+		buf_addf(&text, "%u build file%s of another version", s->disagree, plural(s->disagree));
+	if (s->missing)
+		buf_addf(&text, "%s%u build file%s without a version", text.len ? ", " : "", s->missing,
+			plural(s->missing));
+	return text.len ? err_new(ERR_VIOLATION, "%s", buf_cstr(&text)) : NULL;
+}
+
 static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 {
 	static const char *const titles[] = {"CONTAINER", "KIND", "VERSION", "STATE"};
@@ -151,10 +163,7 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 	commit_fini(&commit);
 	if (e)
 		return e;
-	if (s.disagree || s.missing)
-		return err_new(ERR_VIOLATION, "%u build files disagree on the version, %u declare none",
-			s.disagree, s.missing);
-	return NULL;
+	return verdict(&s);
 }
 
 const struct command cmd_version = {

@@ -148,6 +148,28 @@ static struct err *read_context(struct build *b, const char *path, struct buf *o
 	return local_source_read(&context, path, DOCKERFILE_MAX, out, found);
 }
 
+/* A link that leads out of the context leads nowhere, which its name alone does not tell. */
+static bool is_link(const struct build *b, const char *path)
+{
+	struct stat st;
+
+	if (b->rq->commit)
+		return false;
+	AUTO_FREE char *full = path_join(b->rq->dir, path);
+	return !fstatat(AT_FDCWD, full, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode);
+}
+
+static struct err *no_dockerfile(const struct build *b, const char *name)
+{
+	AUTO_FREE char *path = shown_path(b, name);
+
+	if (is_link(b, name))
+		return err_hint(err_new(ERR_NOT_FOUND,
+					"%s is a link, and what it leads to is not in the context", path),
+			"name the file itself with -f FILE");
+	return err_hint(err_new(ERR_NOT_FOUND, "there is no %s", path), "name another one with -f FILE");
+}
+
 static struct err *read_dockerfile(struct build *b, char **name)
 {
 	static const char *const usual[] = {"Dockerfile", "dockerfile"};
@@ -167,10 +189,7 @@ static struct err *read_dockerfile(struct build *b, char **name)
 		if (asked)
 			break;
 	}
-	if (found)
-		return NULL;
-	AUTO_FREE char *path = shown_path(b, asked ? asked : usual[0]);
-	return err_hint(err_new(ERR_NOT_FOUND, "there is no %s", path), "name another one with -f FILE");
+	return found ? NULL : no_dockerfile(b, asked ? asked : usual[0]);
 }
 
 /* The ignore file beside a Dockerfile that is named by a path of its own. */

@@ -60,8 +60,7 @@ struct err *engine_open(const struct engine_options *opt, struct engine **out)
 	TRY(choose_home(opt, settings, &home));
 	struct err *e = store_open(home, &so, &store);
 	if (e)
-		return err_hint(err_wrap(e, "opening the store %s", home),
-			"set COOPER_HOME to a folder you may write to");
+		return err_hint_text(e) ? e : err_hint(e, "COOPER_HOME says which folder is the store");
 	struct engine *eng = mem_new(struct engine);
 	eng->settings = steal(&settings);
 	eng->store = store;

@@ -20,36 +20,39 @@ static struct err *make_folders(struct store *s)
 	return NULL;
 }
 
-static struct err *deny(struct store *s, struct err *e)
+static struct err *deny(struct err *e)
 {
-	return err_hint(err_wrap(e, "opening store %s", s->home),
-		"use a store that this user may write: set COOPER_HOME");
+	return err_hint(e, "use a store that this user may write: set COOPER_HOME");
+}
+
+static bool open_folder(struct store *s)
+{
+	s->fd = open(s->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return s->fd >= 0;
 }
 
 static struct err *open_home(struct store *s, bool create)
 {
-	struct err *e = file_open(AT_FDCWD, s->home, O_RDONLY | O_DIRECTORY, 0, &s->fd);
-	if (err_kind(e) == ERR_NOT_FOUND && create) {
-		err_ignore(e, "made now");
-		e = dir_make_all(AT_FDCWD, s->home, 0700);
-		if (!e)
-			e = file_open(AT_FDCWD, s->home, O_RDONLY | O_DIRECTORY, 0, &s->fd);
-	}
-	if (!e)
+	if (open_folder(s))
 		return NULL;
-	if (err_kind(e) == ERR_DENIED)
-		return deny(s, e);
-	return err_wrap(e, "opening store %s", s->home);
+	struct err *e = NULL;
+	if (errno == ENOENT && create) {
+		e = dir_make_all(AT_FDCWD, s->home, 0700);
+		if (!e && open_folder(s))
+			return NULL;
+	}
+	e = e ? err_wrap(e, "making the store %s", s->home) : err_sys(errno, "opening the store %s", s->home);
+	return err_kind(e) == ERR_DENIED ? deny(e) : e;
 }
 
 static struct err *open_parts(struct store *s, bool create)
 {
 	TRY(open_home(s, create));
 	if (!s->read_only && faccessat(s->fd, ".", W_OK, AT_EACCESS) < 0)
-		return deny(s, err_sys(errno, "writing to it"));
+		return deny(err_sys(errno, "writing to the store %s", s->home));
 	if (faccessat(s->fd, "cooper.db", F_OK, 0) < 0) {
 		if (errno != ENOENT)
-			return err_sys(errno, "opening store %s", s->home);
+			return err_sys(errno, "opening the store %s", s->home);
 		if (!create)
 			return err_new(ERR_NOT_FOUND, "there is no store at %s", s->home);
 		TRY(make_folders(s));

@@ -127,7 +127,7 @@ def test_gc_follows_the_settings_and_removes_old_logs(cooper, context, tmp_path)
     config.write_text("store:\n  keep: 10d\n  limit: 1kB\n")
     cooper("store", "gc", "--config", config)
     assert not logs[0].exists()
-    assert "(1 steps, 0 cached)" in cooper.build(ctx)["result"].out, "the limit did not make gc forget the step"
+    assert "(1 step, 0 cached)" in cooper.build(ctx)["result"].out, "the limit did not make gc forget the step"
 
 
 def test_gc_takes_abandoned_uploads_and_no_others(cooper):
