@@ -100,6 +100,5 @@ void ast_parse(struct arena *a, struct diag *d, struct str text, struct ast *out
 bool ast_parse_one(struct arena *a, struct diag *d, struct str text, char escape, struct ast_node *out);
 /* One line an instruction: (keyword ["--flag"] "argument" ...). For tests and "what did it read". */
 void ast_dump(const struct ast *ast, struct buf *out);
-const char *keyword_name(enum keyword k); /* lower case */
 /* Lower-case names ending with NULL, for suggestions. */
 const char *const *keyword_names(void);

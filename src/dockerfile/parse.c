@@ -26,11 +26,6 @@ struct parser {
 	char escape;
 };
 
-const char *keyword_name(enum keyword k)
-{
-	return keywords[k].name;
-}
-
 const char *const *keyword_names(void)
 {
 	static const char *const names[] = {

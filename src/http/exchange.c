@@ -192,11 +192,6 @@ const char *http_peer(const struct http_exchange *x)
 	return mine->peer;
 }
 
-bool http_stopping(const struct http_exchange *x)
-{
-	return atomic_load(&x->server->stopping);
-}
-
 /* ---- the answer ---- */
 
 void http_set_header(struct http_exchange *x, const char *name, const char *value)

@@ -31,9 +31,6 @@ int64_t http_content_length(const struct http_exchange *x); /* -1: chunked or no
 /* The connection's descriptor, to be looked at only: does the peer still listen? */
 int http_socket(const struct http_exchange *x);
 const char *http_peer(const struct http_exchange *x);       /* address text */
-/* The server is being stopped: a streamed answer should end soon (http_server_stop waits for a blocked next,
- * whatever the grace). */
-bool http_stopping(const struct http_exchange *x);
 
 /* ---- the answer: exactly one of the http_answer_* calls, last ---- */
 void http_set_header(struct http_exchange *x, const char *name, const char *value);
@@ -77,5 +74,6 @@ struct http_server_options {
 MUST_USE struct err *http_server_start(
 	const struct http_server_options *opt, const struct http_handler *handler, struct http_server **out);
 uint16_t http_server_port(const struct http_server *s);
-/* Stops accepting, lets running exchanges finish for up to grace ns, then cuts them. */
+/* Stops accepting, lets running exchanges finish for up to grace ns, then cuts them; a streamed answer's next
+ * that blocks is waited for, whatever the grace. */
 void http_server_stop(struct http_server *s, int64_t grace);
