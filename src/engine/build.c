@@ -109,12 +109,12 @@ struct err *build_make_image(struct build *b, struct build_result *out)
 	return b->rq->no_image ? NULL : build_assemble(b, out);
 }
 
-static void warn_of_one_id(const struct build *b)
+void build_warn_one_id(const struct build_request *rq)
 {
 	if (!userns_one_id())
 		return;
 	AUTO_FREE char *grant = userns_grant_command(userns_outer_uid());
-	event_warn(b->rq->events, (struct source_range){0},
+	event_warn(rq->events, (struct source_range){0},
 		"only one user id can be used here: all files of images belong to root, so that the image is "
 		"another "
 		"than with full ids, and steps that change owners or users fail; to be granted ids: %s (and "
@@ -125,7 +125,7 @@ static void warn_of_one_id(const struct build *b)
 static struct err *run_build(struct build *b, struct build_result *out)
 {
 	TRY(build_prepare(b));
-	warn_of_one_id(b);
+	build_warn_one_id(b->rq);
 	out->dockerfile_text = mem_strndup(buf_cstr(&b->dockerfile), b->dockerfile.len);
 	TRY(build_lower(b));
 	return build_make_image(b, out);

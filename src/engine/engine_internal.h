@@ -58,7 +58,9 @@ MUST_USE struct err *build_lower(struct build *b);
 void build_fini(struct build *b);
 struct solve_options build_solve_options(const struct build *b);
 
-/* build.c: solve root; packer may be NULL. Caller frees *out. */
+/* build.c: say so when there is one user id only. */
+void build_warn_one_id(const struct build_request *rq);
+/* Solve root; packer may be NULL. Caller frees *out. */
 struct packer;
 MUST_USE struct err *build_solve(
 	struct build *b, struct node *root, struct packer *packer, struct solve_result **out);

@@ -79,6 +79,7 @@ struct err *engine_build_twice(struct engine *e, const struct build_request *rq,
 	struct build first = {.engine = e, .rq = rq}, second = {.engine = e, .rq = rq};
 
 	*equal = true;
+	build_warn_one_id(rq);
 	struct err *failure = build_cold(&first);
 	if (!failure)
 		failure = build_cold(&second);

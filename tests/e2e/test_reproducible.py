@@ -147,6 +147,8 @@ def test_one_id_leaves_full_ids_alone(tmp_path, busybox_tar, someone):
     whole = build(full, False)
     assert whole[1] == "1000:1001\n"
     assert build(few, True) == squashed
+    run = as_user(someone, ["build", *home, ctx, "--twice", "--progress", "plain"], PATH=few)
+    assert run.returncode == 0 and run.stderr.count("--add-subgids") == 1, run.stderr
     root = Cooper(tmp_path / "root")
     root("image", "import", tar, "--name", "owned")
     assert root.build(ctx)["containerimage.digest"] == whole[0]
