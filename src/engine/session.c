@@ -154,6 +154,24 @@ static struct err *secret_lookup(void *ctx, const char *id, struct buf *out, boo
 	return session_secret(ctx, id, out, found);
 }
 
+/* ---- events ---- */
+
+/* A step is looked up again for everything that is asked of what it made. */
+static void pass_event(void *ctx, const struct event *e)
+{
+	struct session *s = ctx;
+
+	if (e->type == EVENT_CACHED || e->type == EVENT_STARTED) {
+		while (s->told.len <= e->step)
+			vec_push(&s->told);
+		bool *told = vec_at(&s->told, e->step);
+		if (*told && e->type == EVENT_CACHED)
+			return;
+		*told = true;
+	}
+	event_emit(s->opt.events, *e);
+}
+
 /* ---- life ---- */
 
 static struct err *make_executor(struct session *s)
@@ -185,14 +203,20 @@ struct err *session_open(struct engine *e, const struct session_options *opt, st
 	s->opt = *opt;
 	pthread_mutex_init(&s->lock, NULL);
 	s->graph = graph_new();
+	s->told = VEC_OF(bool);
+	if (opt->events) {
+		s->events = event_stream_new();
+		event_stream_add(s->events, pass_event, s);
+	}
 	s->pins = map_new(free_pin);
 	s->secrets = map_new(free_secret);
 	s->failures = map_new(free_failure);
 	s->rq = (struct build_request){
-		.no_cache = opt->no_cache, .jobs = opt->jobs, .pull = opt->pull, .events = opt->events};
+		.no_cache = opt->no_cache, .jobs = opt->jobs, .pull = opt->pull, .events = s->events};
 	TRY(engine_source_date_epoch(&s->rq, &s->epoch, &given));
 	s->created = opt->created && !given ? opt->created : s->epoch;
 	TRY(make_executor(s));
+	build_warn_one_id(&s->rq);
 	*out = steal(&s);
 	return NULL;
 }
@@ -203,6 +227,8 @@ void session_close(struct session *s)
 		return;
 	sandbox_executor_free(s->ex);
 	graph_free(s->graph);
+	event_stream_free(s->events);
+	vec_fini(&s->told);
 	map_free(s->pins);
 	map_free(s->secrets);
 	map_free(s->failures);
@@ -343,7 +369,7 @@ void session_failure(
 struct err *session_view(struct session *s, struct node *n, const struct cancel *cancel, int *fd)
 {
 	AUTO(snapshot_fini) struct snapshot made = {0};
-	const struct step_io io = {0, s->opt.events, cancel};
+	const struct step_io io = {0, s->events, cancel};
 
 	TRY(session_solve(s, n, cancel, &made));
 	return snapshot_view(s->ex, &made, &io, fd);
@@ -353,7 +379,7 @@ struct err *session_export_dir(
 	struct session *s, struct node *n, const char *dir, const struct cancel *cancel)
 {
 	AUTO(snapshot_fini) struct snapshot made = {0};
-	const struct step_io io = {0, s->opt.events, cancel};
+	const struct step_io io = {0, s->events, cancel};
 
 	TRY(session_solve(s, n, cancel, &made));
 	return snapshot_export_dir(s->ex, &made, dir, &io);
@@ -363,7 +389,7 @@ struct err *session_digest(
 	struct session *s, struct node *n, const char *path, const struct cancel *cancel, struct digest *out)
 {
 	AUTO(snapshot_fini) struct snapshot made = {0};
-	const struct step_io io = {0, s->opt.events, cancel};
+	const struct step_io io = {0, s->events, cancel};
 
 	TRY(session_solve(s, n, cancel, &made));
 	return snapshot_digest(s->ex, &made, path, &io, out);

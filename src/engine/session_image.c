@@ -14,7 +14,7 @@
 static struct err *pin_source(
 	struct session *s, const struct op *op, const struct cancel *cancel, const struct source_pin **out)
 {
-	struct step_io io = {0, s->opt.events, cancel};
+	struct step_io io = {0, s->events, cancel};
 	struct node *n = NULL;
 	char key[DIGEST_TEXT_MAX];
 
@@ -164,7 +164,7 @@ struct err *session_publish(struct session *s, const struct descriptor *image, c
 {
 	struct remote *remote = NULL;
 	struct reference ref = {0};
-	const struct transfer_io io = {s->opt.events, 0, cancel};
+	const struct transfer_io io = {s->events, 0, cancel};
 	bool already = false;
 
 	TRY(engine_remote(s->engine, &remote));
@@ -185,7 +185,7 @@ struct err *session_publish(struct session *s, const struct descriptor *image, c
 struct err *session_export_image(struct session *s, const struct descriptor *image, bool docker,
 	const char *path, const struct cancel *cancel)
 {
-	const struct transfer_io io = {s->opt.events, 0, cancel};
+	const struct transfer_io io = {s->events, 0, cancel};
 
 	TRY(engine_fetch_missing(s->engine, &image->digest, &io));
 	return images_export(s->engine->store, image, NULL, docker ? IMAGE_DOCKER_ARCHIVE : IMAGE_OCI_ARCHIVE,
@@ -319,7 +319,7 @@ struct err *session_dockerfile(
 		.created = s->created,
 		.proxy_env = strvec_list(&s->engine->settings->proxy_env),
 		.host = &host,
-		.events = s->opt.events,
+		.events = s->events,
 	};
 	/* Lowering asks for images, which makes nodes: it has the graph for itself only from node to node. */
 	struct err *e = dockerfile_lower(&rq, s->graph, &built);
