@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cli/build_args.h"
+#include "cli/build_pipeline.h"
 #include "cli/cmds.h"
 #include "cli/render.h"
 #include "release/release.h"
@@ -19,7 +20,8 @@
 static const struct option options[] = {
 	{"file", 'f', OPTION_TEXT, "FILE", OPT(file), "the Dockerfile (default: Dockerfile of the context)"},
 	{"ref", 0, OPTION_TEXT, "REF", OPT(ref), "build NAME at this commit instead of the work tree"},
-	{"kind", 0, OPTION_TEXT, "KIND", OPT(kind), "which build file, where there are several: dockerfile"},
+	{"kind", 0, OPTION_TEXT, "KIND", OPT(kind),
+		"which build file, where there are several: container.py or dockerfile"},
 	{"target", 0, OPTION_TEXT, "STAGE", OPT(target), "the stage to build (default: the last)"},
 	{"build-arg", 0, OPTION_LIST, "NAME[=VALUE]", OPT(build_args),
 		"set an ARG; a bare NAME takes the environment's value"},
@@ -62,7 +64,10 @@ struct subject {
 	struct container container;
 	struct commit commit;
 	bool is_container;
-	char *dir; /* absolute context directory in the work tree */
+	bool pipeline; /* its container.py is what is built */
+	struct strvec helpers;
+	char *pipeline_file; /* relative to the repository */
+	char *dir;           /* absolute context directory in the work tree */
 	char *display;
 };
 
@@ -71,6 +76,8 @@ static void subject_fini(struct subject *s)
 	if (s->is_container)
 		container_fini(&s->container);
 	commit_fini(&s->commit);
+	strvec_fini(&s->helpers);
+	mem_freep(&s->pipeline_file);
 	repo_free(s->repo);
 	mem_freep(&s->dir);
 	mem_freep(&s->display);
@@ -97,6 +104,7 @@ static struct err *find_container(const char *name, const struct build_args *arg
 	struct err *e = repo_config_load(s->repo, args->ref ? &s->commit : NULL, &cfg);
 	if (!e)
 		e = repo_container(s->repo, &cfg, args->ref ? &s->commit : NULL, name, &s->container);
+	strvec_push_all(&s->helpers, strvec_list(&cfg.helpers));
 	repo_config_fini(&cfg);
 	if (e)
 		return e;
@@ -129,14 +137,26 @@ static struct err *find_subject(const char *operand, const struct build_args *ar
 	return NULL;
 }
 
-static struct err *check_kind(const struct subject *s, const char *kind)
+/* container.py goes before the Dockerfile that it replaces. */
+static struct err *choose_kind(struct subject *s, const char *kind)
 {
-	if (kind && !cstr_eq(kind, build_kind_name(KIND_DOCKERFILE)))
-		return err_new(ERR_UNSUPPORTED, "--kind %s: this version builds Dockerfiles only", kind);
-	if (!s->is_container || s->container.has[KIND_DOCKERFILE])
-		return NULL;
-	return err_new(ERR_UNSUPPORTED, "%s has %s and no Dockerfile: this version builds Dockerfiles only",
-		s->container.name, s->container.kinds);
+	bool python = kind ? cstr_eq(kind, build_kind_name(KIND_CONTAINER_PY))
+			   : s->container.has[KIND_CONTAINER_PY];
+
+	if (kind && cstr_eq(kind, build_kind_name(KIND_NIX)))
+		return err_new(ERR_UNSUPPORTED, "--kind nix: this version does not build default.nix");
+	if (kind && !python && !cstr_eq(kind, build_kind_name(KIND_DOCKERFILE)))
+		return err_new(ERR_USAGE, "--kind %s: there are container.py and dockerfile", kind);
+	if (!s->is_container)
+		return python ? err_new(ERR_USAGE, "a container.py is built by its name, in its repository")
+			      : NULL;
+	enum build_kind wanted = python ? KIND_CONTAINER_PY : KIND_DOCKERFILE;
+	if (!s->container.has[wanted])
+		return err_new(ERR_UNSUPPORTED, "%s has %s: this version builds container.py and Dockerfiles",
+			s->container.name, s->container.kinds);
+	s->pipeline = python;
+	s->pipeline_file = path_join(s->container.dir, build_kind_file(KIND_CONTAINER_PY));
+	return NULL;
 }
 
 static void fill_subject(const struct subject *s, const struct build_args *args, struct build_request *rq)
@@ -293,15 +313,35 @@ static struct err *build_twice(struct cli *c, struct engine *eng, const struct b
 	return err_new(ERR_VIOLATION, "the build is not reproducible");
 }
 
+static struct err *build_pipeline(struct engine *eng, const struct build_args *args, const struct subject *s,
+	const struct build_request *common, struct build_result *out)
+{
+	struct pipeline_request rq;
+
+	TRY(build_pipeline_apply(args, common, &rq));
+	if (args->ref) {
+		rq.git_dir = repo_git_dir(s->repo);
+		rq.commit = s->commit.id;
+	} else {
+		rq.root = repo_root(s->repo);
+	}
+	rq.file = s->pipeline_file;
+	rq.helpers = strvec_list(&s->helpers);
+	rq.created = s->commit.time;
+	rq.events = common->events;
+	rq.cancel = common->cancel;
+	return pipeline_build(eng, &rq, out);
+}
+
 static struct err *build_and_deliver(struct cli *c, struct engine *eng, struct display *d,
-	const struct build_args *args, struct build_request *rq)
+	const struct build_args *args, const struct subject *s, struct build_request *rq)
 {
 	struct build_result r = {0};
 	int64_t start = clock_monotonic();
 
 	rq->events = display_events(d);
 	rq->cancel = c->cancel;
-	if (args->twice) {
+	if (args->twice && !s->pipeline) {
 		AUTO_FREE char *text = NULL;
 		struct err *e = build_twice(c, eng, rq, &text);
 		display_end(d);
@@ -309,7 +349,7 @@ static struct err *build_and_deliver(struct cli *c, struct engine *eng, struct d
 			display_failure(d, e, text);
 		return e;
 	}
-	struct err *e = engine_build(eng, rq, &r);
+	struct err *e = s->pipeline ? build_pipeline(eng, args, s, rq, &r) : engine_build(eng, rq, &r);
 	if (!e)
 		e = deliver(c, eng, d, args, &r);
 	display_end(d);
@@ -321,20 +361,20 @@ static struct err *build_and_deliver(struct cli *c, struct engine *eng, struct d
 	return e;
 }
 
-static struct err *run_with(struct cli *c, struct build_args *args, const struct subject *s, struct arena *a)
+static struct err *run_with(struct cli *c, struct build_args *args, struct subject *s, struct arena *a)
 {
 	AUTO(engine_closep) struct engine *eng = NULL;
 	AUTO(display_freep) struct display *d = NULL;
 	struct build_request rq = {0};
 
 	TRY(build_args_check(args));
-	TRY(check_kind(s, args->kind));
+	TRY(choose_kind(s, args->kind));
 	TRY(build_args_apply(args, a, &rq));
 	fill_subject(s, args, &rq);
 	TRY(engine_open(&c->engine, &eng));
 	AUTO_FREE char *logs = path_join(engine_home(eng), "logs");
 	TRY(display_new(c->err, args->quiet && !args->progress ? "quiet" : args->progress, logs, &d));
-	return build_and_deliver(c, eng, d, args, &rq);
+	return build_and_deliver(c, eng, d, args, s, &rq);
 }
 
 static struct err *run(struct cli *c, void *args, const struct strvec *operands)

@@ -16,7 +16,7 @@ struct session_args {
 	struct strvec labels;
 	const char *workdir, *project, *progress;
 	bool load_modules, no_cache, pull;
-	unsigned jobs;
+	uint64_t jobs;
 };
 
 #define OPT(field) offsetof(struct session_args, field)
@@ -55,7 +55,7 @@ static struct err *serve(
 	AUTO_FREE char *here = getcwd(NULL, 0);
 	const struct session_options opt = {.events = display_events(d),
 		.no_cache = a->no_cache,
-		.jobs = a->jobs,
+		.jobs = (unsigned)a->jobs,
 		.pull = a->pull ? PULL_ALWAYS : PULL_MISSING};
 
 	if (!here)

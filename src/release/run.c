@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "dagger/pipeline.h"
 #include "registry/registry.h"
 #include "release/release.h"
 #include "release/release_internal.h"
@@ -46,6 +47,30 @@ static struct err *build(struct engine *e, const struct release_request *rq, con
 	return engine_build(e, &b, out);
 }
 
+static struct err *build_pipeline(struct engine *e, const struct release_request *rq,
+	const struct release_plan *p, const struct release_job *j, struct build_result *out)
+{
+	AUTO_STRVEC struct strvec labels = {0};
+	add_labels(p, j, &labels);
+	AUTO_FREE char *file = path_join(p->container.dir, build_kind_file(KIND_CONTAINER_PY));
+	struct pipeline_request b = {
+		.file = file,
+		.helpers = strvec_list(&p->config.helpers),
+		.labels = strvec_list(&labels),
+		.no_cache = rq->no_cache,
+		.created = p->commit.time,
+		.events = rq->events,
+		.cancel = rq->cancel,
+	};
+	if (p->dirty) {
+		b.root = repo_root(rq->repo);
+	} else {
+		b.git_dir = repo_git_dir(rq->repo);
+		b.commit = p->commit.id;
+	}
+	return pipeline_build(e, &b, out);
+}
+
 static struct err *explain_exists(struct err *e, const struct release_job *j)
 {
 	if (err_kind(e) != ERR_EXISTS)
@@ -73,29 +98,22 @@ static struct err *publish(struct engine *e, const struct release_request *rq, c
 	return explain_exists(remote_push(remote, &built->manifest, &ref, false, &io, &j->already), j);
 }
 
-static struct err *not_yet(const struct release_plan *p, const struct release_job *j)
+static struct err *not_yet(const struct release_plan *p)
 {
-	const char *dir = p->container.dir;
-	if (j->kind == KIND_NIX)
-		return err_hint(
-			err_new(ERR_UNSUPPORTED,
+	return err_hint(err_new(ERR_UNSUPPORTED,
 				"%s/default.nix is not supported yet: it needs cooper's nix-build runner",
-				dir),
-			"build it with nix-build and push the result until then");
-	return err_hint(
-		err_new(ERR_UNSUPPORTED,
-			"%s/container.py is not supported yet: it needs cooper's engine for Dagger pipelines",
-			dir),
-		"run it with dagger until then, or release a Dockerfile in its place");
+				p->container.dir),
+		"build it with nix-build and push the result until then");
 }
 
 static struct err *run_job(struct engine *e, const struct release_request *rq, const struct release_plan *p,
 	struct release_job *j, char **failed_text)
 {
-	if (j->kind != KIND_DOCKERFILE)
-		return not_yet(p, j);
+	if (j->kind == KIND_NIX)
+		return not_yet(p);
 	AUTO(build_result_fini) struct build_result built = {0};
-	struct err *why = build(e, rq, p, j, &built);
+	struct err *why = j->kind == KIND_CONTAINER_PY ? build_pipeline(e, rq, p, j, &built)
+						       : build(e, rq, p, j, &built);
 	if (why) {
 		if (failed_text && built.dockerfile_text) {
 			mem_freep(failed_text);
