@@ -1,0 +1,6 @@
+import { cpSync, mkdirSync } from "node:fs";
+import { build } from "esbuild";
+
+mkdirSync("dist", { recursive: true });
+await build({ entryPoints: ["main.js"], outfile: "dist/app.js", bundle: true, minify: true, format: "esm" });
+cpSync("index.html", "dist/index.html");

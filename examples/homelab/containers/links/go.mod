@@ -1,0 +1,3 @@
+module homelab/links
+
+go 1.19

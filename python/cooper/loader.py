@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Runs the build() of one container.py, in an interpreter of its own: what `cooper build` starts as
+
+    python3 -E loader.py --result FD [--root DIR] [--src DIR] [--platform P] [--helpers DIR]... container.py
+
+The session is the one in DAGGER_SESSION_PORT and DAGGER_SESSION_TOKEN. stdin is taken away, and what is printed goes where it always goes.
+FD gets one line of JSON:
+
+    {"id": ID}           the container, after its sync(); the exit status is 0
+    {"error": {...}}     the exit status is 1; stderr has it for people, with the frames of the repository's own files
+
+An error has "type" (the class of the exception) and "message", and where known "file" (relative to the root), "line" and "code", the line itself. For errors
+of the engine this is the innermost line of the repository that asked for what failed: calls are lazy, so that is seldom where the exception was raised.
+
+This file is run by path, and must parse with Python 3.7, to be able to say that one is too old.
+"""
+
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+# The folder of a script comes first on the path, where its files would hide modules of these names.
+sys.path[:] = [p for p in sys.path if os.path.abspath(p or ".") != HERE]
+
+import argparse
+import asyncio
+import gc
+import importlib.util
+import inspect
+import json
+import linecache
+import logging
+import traceback
+
+
+class LoadError(Exception):
+    """What is wrong with container.py itself. at: the line, where known."""
+
+    def __init__(self, message, at=None):
+        super().__init__(message)
+        self.at = at
+
+
+def options():
+    parser = argparse.ArgumentParser(prog="loader.py", allow_abbrev=False)
+    parser.add_argument("path")
+    parser.add_argument("--result", type=int, required=True, metavar="FD")
+    parser.add_argument("--root", help="of the repository; default: the folder of container.py")
+    parser.add_argument("--src", help="folder that build() gets; default: the root")
+    parser.add_argument("--helpers", action="append", default=[], metavar="DIR")
+    parser.add_argument("--platform")
+    opts = parser.parse_args()
+    opts.path = os.path.realpath(opts.path)
+    opts.root = os.path.realpath(opts.root or os.path.dirname(opts.path))
+    opts.helpers = [os.path.realpath(d) for d in opts.helpers]
+    return opts
+
+
+class Places:
+    """Which lines are the repository's own."""
+
+    def __init__(self, opts):
+        self.root = opts.root
+        self.tops = [os.path.join(d, "") for d in (opts.root, *opts.helpers)]
+        self.known = {opts.path: True}
+
+    def own(self, file):
+        if file not in self.known:
+            self.known[file] = self.look(file)
+        return self.known[file]
+
+    def look(self, file):
+        return (
+            file.startswith(tuple(self.tops))
+            and "/site-packages/" not in file
+            and "/dist-packages/" not in file
+            and not file.startswith(HERE + os.sep)
+        )
+
+    def shown(self, file):
+        inside = os.path.join(self.root, "")
+        return file[len(inside) :] if file.startswith(inside) else file
+
+
+class Calls:
+    """Remembers which lines made each call of the API, because errors come much later."""
+
+    def __init__(self, places):
+        self.places = places
+        self.made = []  # field, arguments, [(file, line), ...] from the outermost to the innermost
+
+    def watch(self, type_):
+        select = getattr(type_, "_select", None)
+        if not select:
+            return  # another SDK: errors then have the line where they were raised
+
+        def remember(obj, *args, **kwargs):
+            if len(args) >= 2:
+                self.made.append((args[0], [arg.value for arg in args[1]], self.asking(sys._getframe(1))))
+            return select(obj, *args, **kwargs)
+
+        type_._select = remember
+
+    def asking(self, frame):
+        lines = []
+        while frame:
+            if self.places.own(frame.f_code.co_filename):
+                lines.append((frame.f_code.co_filename, frame.f_lineno))
+            frame = frame.f_back
+        return tuple(reversed(lines))
+
+    def failed(self, exc):
+        """The chains of lines, usually one, that can have asked for what failed."""
+        command = getattr(exc, "command", None)
+        if command:
+            # The command that ran may have an entrypoint before the arguments.
+            fits = [1 if field == "withExec" and args[0] and command[-len(args[0]) :] == args[0] else 0 for field, args, _ in self.made]
+        else:
+            # Messages name what they are about: an address, a path, a tag.
+            text = str(exc)
+            words = [[a for a in args if isinstance(a, str) and len(a) > 2 and a in text] for _, args, _ in self.made]
+            fits = [max(map(len, some), default=0) for some in words]
+        best = max(fits, default=0)
+        return list(dict.fromkeys(lines for (_, _, lines), fit in zip(self.made, fits) if best and fit == best and lines))
+
+
+def import_sdk():
+    try:
+        gc.disable()  # nothing that an import makes is garbage
+        import dagger
+        import dagger.client.base
+    except ImportError as exc:
+        how = f"{sys.executable} -m pip install dagger-io"
+        if getattr(exc, "name", None) == "dagger":
+            raise LoadError(f"container.py needs the Dagger SDK, which {sys.executable} does not have; install it with: {how}") from None
+        raise LoadError(f"the Dagger SDK cannot be imported ({exc}); try: {how}") from None
+    finally:
+        gc.enable()
+        gc.freeze()
+    return dagger
+
+
+def import_container(opts):
+    sys.path[:0] = opts.helpers
+    sys.path.append(os.path.dirname(HERE))
+    spec = importlib.util.spec_from_file_location("container", opts.path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["container"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def check(module, opts):
+    """build(), and the keyword arguments for it besides the first."""
+    version = getattr(module, "VERSION", None)
+    if not isinstance(version, str) or not version:
+        raise LoadError('container.py has no VERSION: write VERSION = "1.0.0", or whichever it is, at the top')
+    build = getattr(module, "build", None)
+    if not callable(build):
+        raise LoadError("container.py has no build function: write async def build(src: dagger.Directory) -> dagger.Container")
+    code = getattr(inspect.unwrap(build), "__code__", None)
+    at = (code.co_filename, code.co_firstlineno) if code else None
+    import dagger
+
+    extra = {}
+    signature = inspect.signature(build)
+    if opts.platform and "platform" in list(signature.parameters)[1:]:
+        extra["platform"] = dagger.Platform(opts.platform)
+    try:
+        signature.bind(None, **extra)
+    except TypeError as exc:
+        raise LoadError(f"build{signature} cannot be called with the sources alone ({exc}): write build(src)", at) from None
+    return build, extra, at
+
+
+async def run(build, extra, at, opts):
+    import dagger
+
+    # Before there are calls side by side: the SDK's own connecting, at the first of them, is not made for that.
+    await dagger.connect()
+    result = build(dagger.dag.host().directory(opts.src or opts.root), **extra)
+    # A container can be awaited too, which is not what is meant here.
+    if not isinstance(result, dagger.Container) and inspect.isawaitable(result):
+        result = await result
+    if not isinstance(result, dagger.Container):
+        raise LoadError(f"build() returned {type(result).__name__}, not a dagger.Container", at)
+    synced = await result.sync()
+    return await synced.id()
+
+
+def own_traceback(exc, places):
+    """Without the frames of others, and without causes that have no others than those."""
+    told = traceback.TracebackException.from_exception(exc)
+
+    def trim(one):
+        kept = [f for f in one.stack if places.own(f.filename)]
+        for frame in kept:
+            frame.line  # read while the name is that of the file
+            frame.filename = places.shown(frame.filename)
+        one.stack = traceback.StackSummary.from_list(kept)
+        if getattr(one, "filename", None):  # a SyntaxError
+            one.filename = places.shown(one.filename)
+        for way in ("__cause__", "__context__"):
+            other = getattr(one, way, None)
+            if other and not trim(other):
+                setattr(one, way, None)
+        for other in getattr(one, "exceptions", None) or []:
+            trim(other)
+        return bool(kept)
+
+    trim(told)
+    return "".join(told.format())
+
+
+def where(exc, calls, engine):
+    """The chains of lines that can have led to it; the innermost line is the last of a chain."""
+    if isinstance(exc, LoadError):
+        return [(exc.at,)] if exc.at else []
+    if isinstance(exc, SyntaxError) and exc.filename and exc.lineno:
+        return [((exc.filename, exc.lineno),)]
+    asked = calls.failed(exc) if engine else []
+    raised = tuple((f.filename, f.lineno) for f in traceback.extract_tb(exc.__traceback__) if calls.places.own(f.filename))
+    return asked or ([raised] if raised else [])
+
+
+class SdkLog(logging.Handler):
+    """The SDK logs, with all of its frames, what it raises anyway; only why it could not build a query stands nowhere else."""
+
+    why = ""
+
+    def emit(self, record):
+        if record.exc_info and record.exc_info[1]:
+            SdkLog.why = str(record.exc_info[1])
+
+
+def described(exc):
+    if type(exc).__name__ == "InvalidQueryError" and SdkLog.why:
+        return f"{exc} ({SdkLog.why})"
+    return str(exc)
+
+
+def report(exc, calls, engine):
+    """Tells people, and returns what the result line says."""
+    places, message = calls.places, described(exc)
+    chains = [[(places.shown(f), n, linecache.getline(f, n).strip()) for f, n in lines] for lines in where(exc, calls, engine)]
+    if isinstance(exc, LoadError):
+        text = "".join("{}:{}: ".format(*chain[-1][:2]) for chain in chains) + message + "\n"
+    elif engine:
+        asked = ["".join("  {}, line {}\n    {}\n".format(*line) for line in chain) for chain in chains]
+        text = f"{type(exc).__name__}: {message}\n" + ("asked for by\n" + "or by\n".join(asked) if asked else "")
+    else:
+        text = own_traceback(exc, places)
+    sys.stderr.write(text)
+    error = {"type": type(exc).__name__, "message": message}
+    if chains:
+        error.update(zip(("file", "line", "code"), chains[0][-1]))
+    return error
+
+
+def attempt(opts, calls):
+    """The result, and the exit status."""
+    engine_errors = ()
+    try:
+        if sys.version_info < (3, 10):
+            raise LoadError("container.py needs Python 3.10 or newer; {} is {}.{}".format(sys.executable, *sys.version_info[:2]))
+        dagger = import_sdk()
+        engine_errors = dagger.DaggerError
+        sys.dont_write_bytecode = True  # not beside the sources
+        calls.watch(dagger.client.base.Type)
+        build, extra, at = check(import_container(opts), opts)
+        return {"id": asyncio.run(run(build, extra, at, opts))}, 0
+    except KeyboardInterrupt:
+        return {"error": {"type": "KeyboardInterrupt", "message": "interrupted"}}, 130
+    except BaseException as exc:
+        if isinstance(exc, SystemExit):
+            exc = LoadError(f"container.py ended the interpreter: exit status {exc.code}")
+        return {"error": report(exc, calls, isinstance(exc, engine_errors))}, 1
+
+
+def main():
+    opts = options()
+    os.set_inheritable(opts.result, False)
+    with open(os.devnull) as null:
+        os.dup2(null.fileno(), 0)
+    for name in [n for n in os.environ if n.startswith("PYTHON")]:
+        del os.environ[name]
+    logging.getLogger("dagger").addHandler(SdkLog(logging.ERROR))
+    logging.getLogger("dagger").propagate = False
+    result, status = attempt(opts, Calls(Places(opts)))
+    with open(opts.result, "w", encoding="utf-8") as line:
+        line.write(json.dumps(result) + "\n")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The modules' own clean-up takes as long as a tenth of their import, for nothing.
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
