@@ -1,17 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of at most 800 lines, functions of at most 80 (data tables and flat switches say so where they are)."""
 
+import ast
 import pathlib
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FILES = sorted((ROOT / "src").rglob("*.[ch]"))
+FILES = sorted(p for folder in ("src", "tests") for suffix in ("*.[ch]", "*.py") for p in (ROOT / folder).rglob(suffix))
 MAX_FILE, MAX_FUNCTION = 800, 80
 
 
-def functions(lines):
-    """(line, length) of each definition: an opening brace in column 0 to its closing one."""
+def functions(path, text):
+    """(line, length) of each definition."""
+    return python_functions(text) if path.suffix == ".py" else c_functions(text.splitlines())
+
+
+def python_functions(text):
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.lineno, node.end_lineno - node.lineno
+
+
+def c_functions(lines):
+    """An opening brace in column 0 to its closing one."""
     start = None
     for i, line in enumerate(lines, 1):
         if line.startswith("{"):
@@ -23,7 +35,8 @@ def functions(lines):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_size(path):
-    lines = path.read_text(errors="surrogateescape").splitlines()
-    assert len(lines) <= MAX_FILE, f"{len(lines)} lines: split it by verb"
-    long = [(at, n) for at, n in functions(lines) if n > MAX_FUNCTION]
+    text = path.read_text(errors="surrogateescape")
+    count = len(text.splitlines())
+    assert count <= MAX_FILE, f"{count} lines: split it by verb"
+    long = [(at, n) for at, n in functions(path, text) if n > MAX_FUNCTION]
     assert not long, f"functions too long (line, length): {long}"
