@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 #include "oci/reference.h"
 
 #include <ctype.h>

@@ -2,7 +2,7 @@
 /* Changes of a container's configuration. */
 #include "base/mem.h"
 #include "base/path.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 
 #include <string.h>
 
@@ -150,7 +150,7 @@ struct err *resolve_container_with_env_file_variables(struct call *c)
 	for (size_t i = 0; i < file->lines.len; i++) {
 		const char *eq = strchr(file->lines.ptr[i], '=');
 		AUTO_FREE char *name = mem_strndup(file->lines.ptr[i], (size_t)(eq - file->lines.ptr[i]));
-		container_set_env(ct, name, eq + 1);
+		container_set_env(ct, name, env_file_value(c, file, eq + 1));
 	}
 	return give(c, ct);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 #include "base/path.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 
 #include <string.h>
 
@@ -132,12 +132,11 @@ static struct err *gather(struct call *c, const struct container *ct, struct exe
 /* The working directory is made when something runs in it. */
 static struct err *make_workdir(struct call *c, struct container *ct)
 {
-	const char *dir = container_workdir(ct), *rest, *owner = NULL;
+	const char *dir = container_workdir(ct), *rest;
+	const char *owner = json_string_value(json_object_get(container_settings(ct), "User"));
 
 	if (cstr_eq(dir, "/") || container_mount_of(ct, dir, &rest))
 		return NULL;
-	TRY(container_owner(
-		c, ct, json_string_value(json_object_get(container_settings(ct), "User")), &owner));
 	const struct file_action mkdir = {
 		.kind = FILE_MKDIR, .dest = dir, .owner = owner, .make_parents = true};
 	struct node *before = ct->root;
@@ -151,7 +150,7 @@ static struct err *accepted(struct call *c, const char *expect, struct op_exec *
 {
 	uint8_t *codes = arena_alloc(c->arena, 256);
 
-	if (cstr_eq(expect, "SUCCESS"))
+	if (!expect || cstr_eq(expect, "SUCCESS"))
 		return NULL;
 	for (unsigned code = 1; code < 256; code++)
 		if (code < 128 || code > 191)
@@ -275,8 +274,7 @@ struct err *resolve_container_combined_output(struct call *c)
 	AUTO(session_output_fini) struct session_output o = {0};
 
 	TRY(output(c, &o));
-	buf_addstr(&o.out, buf_str(&o.err));
-	gql_out_take_string(c->out, &o.out);
+	gql_out_take_string(c->out, &o.both);
 	return NULL;
 }
 

@@ -3,7 +3,7 @@
  * in. */
 #include "base/mem.h"
 #include "base/path.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 
 #include <string.h>
 

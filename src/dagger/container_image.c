@@ -3,7 +3,7 @@
 #include "base/duration.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 #include "oci/images.h"
 #include "oci/reference.h"
 

@@ -3,10 +3,13 @@
  * carried along. */
 #include "base/mem.h"
 #include "base/path.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 #include "sys/file.h"
 
 #include <string.h>
+
+/* So many changes of a directory become one: a file system is stacked of so many layers at most. */
+#define LAYERS_MAX 100
 
 static const struct directory *self(struct call *c)
 {
@@ -19,11 +22,25 @@ static struct err *give(struct call *c, struct node *n, const char *path)
 	return NULL;
 }
 
+/* How many changes lie over one another in what n gives. */
+static unsigned layers_of(const struct node *n)
+{
+	unsigned count = 0;
+
+	for (; n && count < LAYERS_MAX && node_input_count(n) > 0; count++)
+		n = node_input(n, 0);
+	return count;
+}
+
 /* The directory's own files in the root of a file system, so that changes do not carry what lies around them.
  */
 static struct err *base(struct call *c, struct node **out)
 {
-	return directory_root(c->d, self(c), out);
+	TRY(directory_root(c->d, self(c), out));
+	if (layers_of(*out) < LAYERS_MAX)
+		return NULL;
+	const struct copy cp = {.from = *out, .source = "/", .contents = true, .dest = "/"};
+	return node_copy(c->d, NULL, &cp, "gather", out);
 }
 
 static struct err *act(struct call *c, struct file_action *a, const char *path, const char *verb)

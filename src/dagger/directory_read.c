@@ -2,7 +2,7 @@
 /* What directories hold. */
 #include "base/mem.h"
 #include "base/path.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 #include "sys/file.h"
 
 #include <dirent.h>
@@ -22,11 +22,7 @@ static struct err *open_at(struct call *c, const char *path, int *fd)
 
 	TRY(view_of(c, self(c)->node, &view));
 	struct err *e = root_open(view, path, O_RDONLY | O_DIRECTORY, 0, fd);
-	if (err_kind(e) == ERR_NOT_FOUND) {
-		err_ignore(e, "said in the words that clients expect");
-		return err_new(ERR_NOT_FOUND, "%s: no such file or directory", path);
-	}
-	return e;
+	return e ? told_absence(e, path) : NULL;
 }
 
 static void give_names(struct call *c, const struct strvec *names)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -68,7 +68,7 @@ struct err *resolve_file_as_env_file(struct call *c)
 		if (eq <= 0)
 			return err_new(ERR_INVALID, "%s:%u: not NAME=VALUE", from->path, n);
 		AUTO_FREE char *name = mem_strndup(line.ptr, (size_t)eq);
-		struct str value = unquoted(str_skip(line, (size_t)eq + 1));
+		struct str value = str_trim(str_skip(line, (size_t)eq + 1));
 		AUTO_FREE char *copy_of = mem_strndup(value.ptr, value.len);
 		envlist_set(&f->lines, name, copy_of);
 	}
@@ -90,19 +90,27 @@ static void expanded(const struct env_file *f, const char *value, struct buf *ou
 		}
 		AUTO_FREE char *name = mem_strndup(s + skip, len);
 		const char *v = envlist_get(&f->lines, name);
-		buf_adds(out, v ? v : "");
+		buf_addstr(out, unquoted(str_c(v)));
 		s += skip + len + braces;
 	}
 }
 
-static const char *value_of(struct call *c, const char *value, bool raw)
+const char *env_file_value(struct call *c, const struct env_file *f, const char *value)
 {
 	AUTO_BUF struct buf out = {0};
 
-	if (raw || !self(c)->expand)
-		return value;
-	expanded(self(c), value, &out);
+	bool literal = value[0] == '\'';
+	struct str plain = unquoted(str_c(value));
+	const char *text = arena_strndup(c->arena, plain.ptr, plain.len);
+	if (literal || !f->expand)
+		return text;
+	expanded(f, text, &out);
 	return arena_strdup(c->arena, buf_cstr(&out));
+}
+
+static const char *value_of(struct call *c, const char *value, bool raw)
+{
+	return raw ? value : env_file_value(c, self(c), value);
 }
 
 struct err *resolve_env_file_with_variable(struct call *c)
@@ -146,9 +154,7 @@ struct err *resolve_env_file_get(struct call *c)
 {
 	const char *name = arg_text(c, ARG_EnvFile_get_name), *value = envlist_get(&self(c)->lines, name);
 
-	if (!value)
-		return err_new(ERR_NOT_FOUND, "the env file has no variable \"%s\"", name);
-	gql_out_string(c->out, str_c(value_of(c, value, arg_flag(c, ARG_EnvFile_get_raw))));
+	gql_out_string(c->out, str_c(value_of(c, value ? value : "", arg_flag(c, ARG_EnvFile_get_raw))));
 	return NULL;
 }
 

@@ -2,7 +2,7 @@
 #include "sys/file.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,15 +22,13 @@ static struct err *open_file(struct call *c, const struct file *f, int *fd, stru
 
 	TRY(view_of(c, f->node, &view));
 	struct err *e = root_open(view, f->path, O_RDONLY | O_NONBLOCK, 0, fd);
-	if (err_kind(e) == ERR_NOT_FOUND) {
-		err_ignore(e, "said in the words that clients expect");
-		return err_new(ERR_NOT_FOUND, "%s: no such file or directory", f->path);
-	}
-	TRY(e);
+	if (e)
+		return told_absence(e, f->path);
 	if (fstat(*fd, st) < 0)
 		return err_sys(errno, "reading %s", f->path);
 	if (!S_ISREG(st->st_mode))
-		return err_new(ERR_INVALID, "%s is not a regular file", f->path);
+		return err_new(ERR_INVALID, "%s is %s", f->path,
+			S_ISDIR(st->st_mode) ? "a directory, not a file" : "not a regular file");
 	return NULL;
 }
 
@@ -188,6 +186,16 @@ static size_t replace(
 	return done;
 }
 
+static bool occurs_twice(struct str text, struct str search)
+{
+	const char *at = memmem(text.ptr, text.len, search.ptr, search.len);
+
+	if (!at)
+		return false;
+	text = str_skip(text, (size_t)(at - text.ptr) + search.len);
+	return memmem(text.ptr, text.len, search.ptr, search.len) != NULL;
+}
+
 struct err *resolve_file_with_replaced(struct call *c)
 {
 	AUTO_BUF struct buf text = {0}, changed = {0};
@@ -202,8 +210,13 @@ struct err *resolve_file_with_replaced(struct call *c)
 	TRY(open_file(c, self(c), &fd, &st));
 	TRY(fd_read_all(fd, CONTENTS_MAX, self(c)->path, &text));
 	int64_t from = arg_int(c, ARG_File_withReplaced_firstFrom, 0);
+	bool where_given = arg_given(c, ARG_File_withReplaced_firstFrom);
 	struct str head = some_lines(buf_str(&text), 0, from > 0 ? from - 1 : 0);
 	buf_addstr(&changed, head);
+	if (!all && !where_given && occurs_twice(buf_str(&text), search))
+		return err_hint(err_new(ERR_INVALID, "%s holds the text to be replaced more than once",
+					self(c)->path),
+			"set all, or firstFrom to a line number");
 	if (!replace(str_skip(buf_str(&text), head.len), search,
 		    arg_str(c, ARG_File_withReplaced_replacement), 0, all, &changed) &&
 		!all)

@@ -2,7 +2,7 @@
 /* Reading what a node gives, and the host. */
 #include "base/mem.h"
 #include "base/path.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 #include "sys/file.h"
 
 #include <errno.h>
@@ -43,6 +43,18 @@ struct file *file_new(struct call *c, struct node *n, const char *path)
 	return f;
 }
 
+struct err *told_absence(struct err *e, const char *path)
+{
+	enum err_kind kind = err_kind(e);
+	bool no_dir = err_sysno(e) == ENOTDIR;
+
+	if (kind != ERR_NOT_FOUND && !no_dir)
+		return e;
+	err_ignore(e, "said in the words that clients expect");
+	return err_new(no_dir ? ERR_INVALID : ERR_NOT_FOUND, "%s: %s", path,
+		no_dir ? "not a directory" : "no such file or directory");
+}
+
 /* ---- stat ---- */
 
 static const char *type_name(mode_t mode)
@@ -61,7 +73,7 @@ struct err *stat_give(struct call *c, struct node *n, const char *path, bool fol
 	TRY(view_of(c, n, &view));
 	struct err *e = root_stat(view, path, follow, &st);
 	if (e)
-		return err_wrap(e, "%s", path);
+		return told_absence(e, path);
 	struct stat_facts *s = OBJECT_NEW(c, "Stat", stat_facts);
 	s->name = keep_text(c->d, path_base(path));
 	s->size = st.st_size;

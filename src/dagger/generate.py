@@ -71,7 +71,7 @@ def main(schema, header, source):
         out.write(note + "#pragma once\n\n#include \"dagger/resolve_internal.h\"\n\n")
         out.write("\n".join(sorted(declarations)) + "\n\nenum dagger_argument {\n" + "\n".join(places) + "\n};\n")
     with open(source, "w", encoding="utf-8") as out:
-        out.write(note + '#include "dagger_schema.h"\n\n#include <stddef.h>\n\n')
+        out.write(note + '#include "dagger/dagger_schema.h"\n\n#include <stddef.h>\n\n')
         out.write("const struct dagger_binding dagger_bindings[] = {\n" + "\n".join(rows) + "\n\t{NULL, NULL, NULL},\n};\n\n")
         out.write("const char dagger_schema_text[] =\n" + c_string(text) + ";\n")
 

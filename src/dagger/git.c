@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 #include "base/path.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 
 #include <ctype.h>
 #include <string.h>

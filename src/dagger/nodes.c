@@ -27,6 +27,7 @@ struct err *node_copy(
 		.dest = cp->dest,
 		.owner = cp->owner,
 		.keep_owner = true,
+		.replace = true,
 		.mode = cp->mode,
 	};
 	const struct op op = {.kind = OP_FILE, .file = {.actions = &action, .action_count = 1}};

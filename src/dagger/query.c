@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 #include "oci/reference.h"
 
 #include <string.h>
@@ -45,6 +45,19 @@ struct err *resolve_query_node(struct call *c)
 	return NULL;
 }
 
+static struct err *known_platform(const char *text, struct platform *out)
+{
+	static const char *const archs[] = {
+		"386", "amd64", "arm", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x"};
+
+	TRY(platform_parse(text, out));
+	for (size_t i = 0; i < ARRAY_LEN(archs); i++)
+		if (cstr_eq(out->os, "linux") && cstr_eq(out->arch, archs[i]))
+			return NULL;
+	return err_hint(err_new(ERR_INVALID, "there is no platform \"%s\"", text),
+		"one is linux/amd64 or linux/arm64");
+}
+
 struct err *resolve_query_container(struct call *c)
 {
 	char text[128];
@@ -52,7 +65,7 @@ struct err *resolve_query_container(struct call *c)
 	struct platform p;
 
 	if (asked)
-		TRY(platform_parse(asked, &p));
+		TRY(known_platform(asked, &p));
 	call_give(c, container_new(c, asked ? platform_text(&p, text) : host_platform(text)));
 	return NULL;
 }

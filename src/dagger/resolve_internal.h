@@ -294,6 +294,8 @@ MUST_USE struct err *container_command(struct call *c, const struct container *c
 
 /* A view of where path of node is, for root_* calls. */
 MUST_USE struct err *view_of(struct call *c, struct node *n, int *fd);
+/* e of opening path, in the words that clients know. Returns an error. */
+MUST_USE struct err *told_absence(struct err *e, const char *path);
 MUST_USE struct err *stat_give(struct call *c, struct node *n, const char *path, bool follow);
 MUST_USE struct err *exists_give(
 	struct call *c, struct node *n, const char *path, const char *type, bool follow);
@@ -320,6 +322,9 @@ MUST_USE struct err *file_of_disk(struct call *c, const char *dir, const char *n
 MUST_USE struct err *container_of_address(struct call *c, const char *address);
 /* "a.tgz" of "https://host/x/a.tgz?y"; "index" if there is none. */
 const char *url_file_name(struct call *c, const char *url);
+
+/* A value of f without quotes, its variables replaced. */
+const char *env_file_value(struct call *c, const struct env_file *f, const char *value);
 
 /* ---- secrets ---- */
 

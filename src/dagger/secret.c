@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Values of secrets: read when they are needed, handed to steps by the session, kept nowhere else. */
 #include "base/mem.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 #include "sys/file.h"
 #include "sys/process.h"
 

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BODY_MAX ((size_t)512 << 20)
+#define BODY_MAX ((size_t)256 << 20)
 #define WATCH_MS 100
 
 struct dagger_server {
@@ -113,7 +113,7 @@ static struct err *begin(void *ctx, struct http_exchange *x, void **state)
 		return NULL;
 	}
 	if (http_content_length(x) > (int64_t)BODY_MAX) {
-		http_answer(x, 413, STR("a query may have 512 MiB\n"));
+		http_answer(x, 413, STR("a query may have 256 MiB\n"));
 		return NULL;
 	}
 	struct posted *p = mem_new(struct posted);
@@ -130,7 +130,7 @@ static struct err *body(void *ctx, struct http_exchange *x, void *state, const v
 	(void)ctx;
 
 	if (p->body.len + len > BODY_MAX) {
-		http_answer(x, 413, STR("a query may have 512 MiB\n"));
+		http_answer(x, 413, STR("a query may have 256 MiB\n"));
 		return NULL;
 	}
 	if (!p->body.len && http_content_length(x) > 0)
@@ -171,6 +171,11 @@ static struct err *end(void *ctx, struct http_exchange *x, void *state)
 	buf_fini(&p->body);
 	if (!json_is_object(request) || !json_is_string(json_object_get(request, "query"))) {
 		refuse(x, "the body is not a JSON object with a \"query\"");
+		return NULL;
+	}
+	const json_t *variables = json_object_get(request, "variables");
+	if (variables && !json_is_object(variables) && !json_is_null(variables)) {
+		refuse(x, "\"variables\" is not an object");
 		return NULL;
 	}
 	enlist(p);

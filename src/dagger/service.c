@@ -6,7 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "dagger_schema.h"
+#include "dagger/dagger_schema.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

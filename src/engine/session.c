@@ -9,6 +9,7 @@ void session_output_fini(struct session_output *o)
 {
 	buf_fini(&o->out);
 	buf_fini(&o->err);
+	buf_fini(&o->both);
 }
 
 struct failure {
@@ -52,19 +53,22 @@ static struct err *keep_output(struct session *s, const struct exec_output *o)
 {
 	AUTO_JSON json_t *value = json_object();
 	AUTO_BUF struct buf key = {0};
-	char out[DIGEST_TEXT_MAX], err[DIGEST_TEXT_MAX];
+	char out[DIGEST_TEXT_MAX], err[DIGEST_TEXT_MAX], both[DIGEST_TEXT_MAX];
 	struct digest d;
 
 	TRY(store_blob_put(s->engine->store, o->out.ptr ? o->out.ptr : "", o->out.len, &d));
 	digest_text(&d, out);
 	TRY(store_blob_put(s->engine->store, o->err.ptr ? o->err.ptr : "", o->err.len, &d));
 	digest_text(&d, err);
+	TRY(store_blob_put(s->engine->store, o->both.ptr ? o->both.ptr : "", o->both.len, &d));
+	digest_text(&d, both);
 	json_object_set_new(value, "code", json_integer(o->code));
 	json_set_text(value, "stdout", out);
 	json_set_text(value, "stderr", err);
+	json_set_text(value, "both", both);
 	AUTO_FREE char *text = json_dump(value, false);
-	const struct store_ref refs[] = {
-		{STORE_REF_BLOB, out}, {STORE_REF_BLOB, err}, {STORE_REF_LAYER, o->layer}};
+	const struct store_ref refs[] = {{STORE_REF_BLOB, out}, {STORE_REF_BLOB, err}, {STORE_REF_BLOB, both},
+		{STORE_REF_LAYER, o->layer}};
 	output_key(o->layer, &key);
 	return store_record_put(s->engine->store,
 		&(struct store_record){"local", buf_cstr(&key), str_c(text), refs, ARRAY_LEN(refs)});
@@ -123,6 +127,7 @@ static struct err *find_output(
 	TRY(json_parse(buf_str(&value), "output record", &o));
 	out->code = (int)json_integer_value(json_object_get(o, "code"));
 	TRY(blob_text(s, o, "stdout", &out->out));
+	TRY(blob_text(s, o, "both", &out->both));
 	return blob_text(s, o, "stderr", &out->err);
 }
 

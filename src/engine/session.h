@@ -58,7 +58,7 @@ MUST_USE struct err *session_solve(
 
 struct session_output {
 	int code;
-	struct buf out, err;
+	struct buf out, err, both; /* both: as it came */
 };
 void session_output_fini(struct session_output *o);
 /* What the program of n (an OP_EXEC) wrote; it runs again if that was not kept. */

@@ -14,7 +14,7 @@ struct session {
 	int64_t epoch, created;
 	struct event_stream *events; /* NULL without the caller's */
 	struct vec told;             /* of bool by step: that it was cached is said once */
-	pthread_mutex_t lock; /* of what follows, and of making nodes */
+	pthread_mutex_t lock;        /* of what follows, and of making nodes */
 	struct map
 		*pins; /* definition digest text -> struct source_pin, read by solves too: never replaced */
 	struct map *secrets;  /* id -> struct buf */

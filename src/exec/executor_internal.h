@@ -83,6 +83,10 @@ MUST_USE struct err *layer_by_recipe(struct sandbox_executor *sx, const struct l
 MUST_USE struct err *layer_of_tree(
 	struct sandbox_executor *sx, struct store_tree_writer *w, struct layer *out);
 
+/* What to has over from, neither made from the other, as one layer. */
+MUST_USE struct err *tree_diff(struct sandbox_executor *sx, const struct snapshot *from,
+	const struct snapshot *to, const struct step_io *io, struct snapshot *out);
+
 /* FILE operations */
 MUST_USE struct err *file_run(struct sandbox_executor *sx, const struct node *n,
 	const struct snapshot *const *inputs, const struct step_io *io, struct snapshot *out);

@@ -121,6 +121,7 @@ static struct err *do_copy(struct file_job *j, const struct file_action *a, stru
 	struct vec matches = VEC_OF(struct copy_match);
 	TRY(job_tree(j, (size_t)a->input, &t));
 	how->keep_mtime = !file_tree_is_live(t);
+	j->target.replace = a->replace;
 	struct err *e = copy_sources(t, a, &matches);
 	if (!e)
 		e = copy_all(j, a, how, t, &matches);

@@ -24,6 +24,7 @@ struct file_target {
 	int64_t epoch;
 	const struct cancel *cancel;
 	uint64_t files;
+	bool replace; /* also a directory where a file goes, and the other way */
 };
 
 /* Copy one match (its picks made) to the action's destination. */

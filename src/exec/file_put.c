@@ -55,6 +55,11 @@ struct err *file_clear_way(int dirfd, const char *name, const char *dest)
 	return NULL;
 }
 
+static struct err *clear_for(const struct file_target *ft, int dirfd, const char *name, const char *dest)
+{
+	return ft->replace ? tree_remove(dirfd, name) : file_clear_way(dirfd, name, dest);
+}
+
 struct err *file_make_parents(struct file_target *ft, const struct dressing *how, const char *path, int *fd)
 {
 	struct made_dir dir = {.mode = 0755, .uid = 0, .gid = 0, .mtime = ft->epoch};
@@ -104,7 +109,7 @@ static struct err *put_file(struct put *p)
 	TRY(file_tree_open(p->t, p->e, &in));
 	out = openat(p->dirfd, p->name, flags, 0600);
 	if (out < 0 && errno == EEXIST) {
-		TRY(file_clear_way(p->dirfd, p->name, p->dest));
+		TRY(clear_for(p->ft, p->dirfd, p->name, p->dest));
 		out = openat(p->dirfd, p->name, flags, 0600);
 	}
 	if (out < 0)
@@ -134,7 +139,7 @@ static struct err *put_link(struct put *p)
 	if (symlinkat(p->e->link, p->dirfd, p->name) < 0) {
 		if (errno != EEXIST)
 			return err_sys(errno, "making the link %s", p->dest);
-		TRY(file_clear_way(p->dirfd, p->name, p->dest));
+		TRY(clear_for(p->ft, p->dirfd, p->name, p->dest));
 		if (symlinkat(p->e->link, p->dirfd, p->name) < 0)
 			return err_sys(errno, "making the link %s", p->dest);
 	}
@@ -149,7 +154,7 @@ static struct err *put_special(struct put *p)
 	if (S_ISCHR(type) && dev == 0)
 		return err_new(ERR_INVALID,
 			"%s: the character device 0:0 stands for a deletion and cannot be copied", p->dest);
-	TRY(file_clear_way(p->dirfd, p->name, p->dest));
+	TRY(clear_for(p->ft, p->dirfd, p->name, p->dest));
 	if (mknodat(p->dirfd, p->name, type | 0600, dev) < 0) {
 		struct err *e = err_sys(errno, "making the special file %s", p->dest);
 		return err_hint(e, "devices can only be copied by root");
@@ -221,6 +226,10 @@ static struct err *open_put_dir(struct putting *g, const char *name, const char 
 	int sysno = err_sysno(e);
 	if (sysno == ENOTDIR || sysno == ENOENT || sysno == ELOOP) {
 		err_free(e);
+		if (g->ft->replace && !*made) {
+			TRY(tree_remove(g->at, name));
+			return open_put_dir(g, name, rel, fd, made);
+		}
 		return err_new(ERR_INVALID, "cannot copy a directory onto the file %s", rel);
 	}
 	return e;
@@ -274,7 +283,7 @@ static struct err *put_hardlink(struct putting *g, const struct picked *k)
 	AUTO_FD int dir = -1;
 	AUTO_FREE char *name = NULL;
 	TRY(root_open_parent(g->top, first->rel, &dir, &name));
-	TRY(file_clear_way(g->at, k->entry->name, k->rel));
+	TRY(clear_for(g->ft, g->at, k->entry->name, k->rel));
 	if (linkat(dir, name, g->at, k->entry->name, 0) < 0)
 		return err_sys(errno, "linking %s to %s", k->rel, first->rel);
 	return NULL;

@@ -91,7 +91,7 @@ static struct err *make_plan(
 static struct err *open_stdin(const struct step *s, const struct attempt *a, int *out)
 {
 	if (s->op->redirect_stdin) {
-		AUTO_FREE char *path = path_join(s->op->cwd ? s->op->cwd : "/", s->op->redirect_stdin);
+		AUTO_FREE char *path = path_resolve(s->op->cwd ? s->op->cwd : "/", s->op->redirect_stdin);
 		struct err *e = root_open(a->root_fd, path, O_RDONLY | O_NONBLOCK, 0, out);
 		return e ? err_wrap(e, "the input of the step") : NULL;
 	}
@@ -190,7 +190,8 @@ static bool is_accepted(const struct op_exec *op, const struct step_end *end)
 
 static void tell_output(const struct step *s, const struct node *n, const char *layer, int code)
 {
-	struct exec_output o = {layer, code, buf_str(&s->written[0]), buf_str(&s->written[1])};
+	struct exec_output o = {
+		layer, code, buf_str(&s->written[0]), buf_str(&s->written[1]), buf_str(&s->written[2])};
 
 	if (s->rc->captured)
 		s->rc->captured(s->rc->captured_ctx, n, &o);
@@ -222,10 +223,10 @@ static struct err *check_request(const struct op_exec *op)
 static void step_fini(struct step *s)
 {
 	step_kept_abandon(s);
-	for (int i = 0; i < 2; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(s->written); i++)
 		buf_fini(&s->written[i]);
+	for (size_t i = 0; i < ARRAY_LEN(s->held); i++)
 		buf_fini(&s->held[i]);
-	}
 	for (size_t i = 0; i < s->masked.len; i++)
 		explicit_bzero(s->masked.ptr[i], strlen(s->masked.ptr[i]));
 	strvec_fini(&s->masked);

@@ -134,7 +134,8 @@ static void merge(const struct node *n, const struct snapshot *const *inputs, st
 	}
 }
 
-static struct err *diff(const struct node *n, const struct snapshot *const *inputs, struct snapshot *out)
+static struct err *diff(struct sandbox_executor *sx, const struct node *n,
+	const struct snapshot *const *inputs, const struct step_io *io, struct snapshot *out)
 {
 	if (node_input_count(n) != 2)
 		return err_new(ERR_BUG, "a diff has two inputs");
@@ -146,10 +147,7 @@ static struct err *diff(const struct node *n, const struct snapshot *const *inpu
 		strcmp(lower->ptr[common], upper->ptr[common]) == 0)
 		common++;
 	if (common < lower->len)
-		return err_hint(
-			err_new(ERR_UNSUPPORTED,
-				"the difference of two file systems of which one is not built on the other"),
-			"make the second one from the first");
+		return tree_diff(sx, inputs[0], inputs[1], io, out);
 	for (size_t i = common; i < upper->len; i++)
 		strvec_push(&out->layers, upper->ptr[i]);
 	return NULL;
@@ -181,7 +179,7 @@ static struct err *op_run(struct executor *ex, const struct node *n, const struc
 		merge(n, inputs, out);
 		return NULL;
 	case OP_DIFF:
-		return diff(n, inputs, out);
+		return diff(sx, n, inputs, io, out);
 	case OP_MOUNT:
 		return mounted(sx, n, inputs, out);
 	default:

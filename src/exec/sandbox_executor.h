@@ -53,7 +53,7 @@ struct host_settings {
 struct exec_output {
 	const char *layer; /* that it made; NULL: it failed */
 	int code;
-	struct str out, err;
+	struct str out, err, both; /* both: as it came */
 };
 typedef void exec_captured(void *ctx, const struct node *n, const struct exec_output *o);
 

@@ -38,7 +38,7 @@ struct step {
 	struct volume_set *volumes;
 	struct store_tree_writer **kept; /* of each mount; NULL: what is written to it is dropped */
 	bool capture;                    /* keep what the program writes, */
-	struct buf written[2];           /* to stdout and stderr */
+	struct buf written[3];           /* to stdout, to stderr, to both as it came */
 	struct strvec masked;            /* values of secrets, not to be shown */
 	struct buf held[2];              /* output that may be the beginning of one */
 };

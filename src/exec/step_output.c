@@ -16,9 +16,10 @@ enum { PIPE_OUT, PIPE_ERR, PROCESS, CANCEL, WATCHED };
 
 static void show(struct step *s, int stream, const char *p, size_t len)
 {
-	struct buf *kept = &s->written[stream - 1];
-	if (s->capture && kept->len + len <= CAPTURE_MAX)
-		buf_add(kept, p, len);
+	struct buf *kept[] = {&s->written[stream - 1], &s->written[2]};
+	for (size_t i = 0; s->capture && i < ARRAY_LEN(kept); i++)
+		if (kept[i]->len + len <= CAPTURE_MAX)
+			buf_add(kept[i], p, len);
 	event_emit(s->io->events, (struct event){
 					  .type = EVENT_OUTPUT,
 					  .step = s->io->step,

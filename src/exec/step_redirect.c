@@ -11,9 +11,13 @@
 static struct err *write_one(
 	const struct step *s, const struct attempt *a, const char *path, const struct buf *text)
 {
-	AUTO_FREE char *joined = path_join(s->op->cwd ? s->op->cwd : "/", path);
+	AUTO_FREE char *joined = path_resolve(s->op->cwd ? s->op->cwd : "/", path);
+	AUTO_FREE char *dir = path_dir(joined);
 	AUTO_FD int fd = -1;
-	struct err *e = root_open(a->root_fd, joined, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, &fd);
+	const struct made_dir made = {.mode = 0755, .mtime = INT64_MIN};
+	struct err *e = root_make_dirs(a->root_fd, dir, &made, NULL);
+	if (!e)
+		e = root_open(a->root_fd, joined, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, &fd);
 
 	if (!e)
 		e = fd_write_all(fd, text->ptr, text->len, joined);

@@ -182,6 +182,7 @@ static void write_action(struct buf *out, const struct file_action *a)
 	put_text(&w, "mode", a->mode);
 	put_text(&w, "owner", a->owner);
 	put_flag(&w, "parents", a->parents);
+	put_flag(&w, "replace", a->replace);
 	if (a->kind == FILE_TIMES)
 		put_number(&w, "seconds", (uint64_t)a->seconds + 1);
 	put_list(&w, "sources", a->sources);

@@ -130,6 +130,8 @@ struct file_action {
 	bool dest_is_dir;  /* dest ended with a slash, or there are several sources */
 	bool parents;      /* COPY --parents: keep the sources' parent directories below dest (after "/./") */
 	bool unpack;       /* ADD: an archive is extracted */
+	bool replace; /* what is in the way goes, whatever it is; else a directory and a file exclude each
+			 other */
 	const char *const *exclude; /* ignore-file syntax relative to each source root */
 	const char *const *include;
 	/* all */

@@ -30,7 +30,7 @@ const char *http_header(
 int64_t http_content_length(const struct http_exchange *x); /* -1: chunked or none given */
 /* The connection's descriptor, to be looked at only: does the peer still listen? */
 int http_socket(const struct http_exchange *x);
-const char *http_peer(const struct http_exchange *x);       /* address text */
+const char *http_peer(const struct http_exchange *x); /* address text */
 
 /* ---- the answer: exactly one of the http_answer_* calls, last ---- */
 void http_set_header(struct http_exchange *x, const char *name, const char *value);

@@ -143,6 +143,9 @@ class Failure:
         self.stdout = said.get("stdout")
         self.stderr = said.get("stderr")
 
+    def says(self, text):
+        return text.lower() in self.message.lower()
+
     def __repr__(self):
         return f"{self.kind}: {self.message!r} command={self.command} exit_code={self.exit_code} stdout={self.stdout!r} stderr={self.stderr!r}"
 

@@ -22,7 +22,7 @@ def test_platform_is_normalised(sdk):
 
 
 def test_a_platform_that_is_none(sdk):
-    failure = sdk.fails("""return await dag.container(platform=dagger.Platform("windows98/z80")).with_new_file("/a", "x").sync() is None""")
+    failure = sdk.fails("""return await dag.container(platform=dagger.Platform("windows98")).with_new_file("/a", "x").sync() is None""")
     assert "windows98" in failure.message, failure
 
 
@@ -37,7 +37,7 @@ def test_variables_keep_their_order(sdk):
 
 
 def test_a_variable_is_seen_by_commands(sdk):
-    assert sdk("""return await box().with_env_variable("A", "x = 'y'\\n").with_exec(["printenv", "A"]).stdout()""") == "x = 'y'\n\n"
+    assert sdk("""return await box().with_env_variable("A", "x = 'y'\\n").with_exec(["sh", "-c", "echo \\"$A\\""]).stdout()""") == "x = 'y'\n\n"
 
 
 def test_one_variable(sdk):

@@ -37,12 +37,14 @@ def test_names(sdk):
 @pytest.mark.parametrize("call", ['directory("none").entries()', 'file("none").contents()', 'entries(path="none")', 'stat("none").size()'])
 def test_what_is_not_there(sdk, call):
     failure = sdk.fails(f"""return await dag.directory().with_new_file("x", "").{call}""")
-    assert failure.kind == "query" and "none: no such file or directory" in failure.message, failure
+    assert failure.kind == "query" and failure.says("none: no such file or directory") or failure.says("none: opening /none: no such file or directory"), failure
 
 
 def test_a_directory_is_no_file(sdk):
-    assert "directory" in sdk.fails("""return await dag.directory().with_new_file("d/x", "").file("d").contents()""").message
-    assert "not a directory" in sdk.fails("""return await dag.directory().with_new_file("f", "").directory("f").entries()""").message
+    failure = sdk.fails("""return await dag.directory().with_new_file("d/x", "").file("d").contents()""")
+    assert failure.says("is a directory") or failure.says("not a regular file"), failure
+    failure = sdk.fails("""return await dag.directory().with_new_file("f", "").directory("f").entries()""")
+    assert failure.says("not a directory"), failure
 
 
 @pytest.mark.parametrize("call", ['with_new_file("../out", "x").entries()', 'file("../../etc/passwd").contents()', 'directory("..").entries()', 'with_new_directory("a/../../b").entries()'])
@@ -54,7 +56,7 @@ def test_nothing_leaves_a_directory(sdk, call):
 def test_links_do_not_lead_out(sdk, host_files):
     secret = host_files({"secret": "of the host"})
     failure = sdk.fails("""return await dag.directory().with_symlink(path, "l").file("l").contents()""", path=str(secret / "secret"))
-    assert "of the host" not in failure.message and "no such file" in failure.message, failure
+    assert "of the host" not in failure.message and failure.says("no such file"), failure
 
 
 def test_modes_of_new_things(sdk):
@@ -89,7 +91,8 @@ def test_with_file_and_files(sdk):
         """
         f = dag.file("n.txt", "x", permissions=0o600)
         d = dag.directory().with_file("a/b", f).with_file("c/", f, permissions=0o444).with_files("many", [f, dag.file("o.txt", "")], permissions=0o640)
-        modes = await gather(*[d.stat(p).permissions() for p in ["a/b", "c/n.txt", "many/n.txt", "many/o.txt"]])
+        # One after the other: the TypeScript client keeps the ids it found in the list of the call, and loses its way when it looks for them twice at once.
+        modes = [await d.stat(p).permissions() for p in ["a/b", "c/n.txt", "many/n.txt", "many/o.txt"]]
         return await d.glob("**"), modes
         """
     )

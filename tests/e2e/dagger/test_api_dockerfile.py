@@ -125,7 +125,7 @@ return await c.file("/r").contents(), await c.file("/h").contents(), await c.dir
 
 def test_a_failing_instruction(built):
     failure = built(
-        {"Dockerfile": "FROM busybox\nRUN echo out-text; echo err-text >&2; exit 7\n"}, """return await d.docker_build().stdout()""", fails=True
+        {"Dockerfile": "FROM busybox\nRUN echo out-text; echo err-text >&2; exit 7\n"}, """return await d.docker_build().sync() is None""", fails=True
     )
     assert failure.kind == "exec" and failure.exit_code == 7, failure
     assert "out-text" in failure.stdout and "err-text" in failure.stderr and "exit code: 7" in failure.message, failure

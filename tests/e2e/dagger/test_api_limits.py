@@ -38,13 +38,13 @@ def test_many_files_in_a_chain(sdk, nonce):
     out = sdk(
         """
         d = dag.directory()
-        for i in range(300):
+        for i in range(1000):
             d = d.with_new_file(f"d/{i}", nonce)
         return len(await d.entries(path="d"))
         """,
         nonce=nonce,
     )
-    assert out == 300
+    assert out == 1000
 
 
 @pytest.mark.slow
@@ -144,11 +144,9 @@ def test_a_query_of_depth_one_hundred_thousand(new_session, nested):
 
 def test_depth_that_pipelines_have(session):
     deep = 2000
-    text = "{ directory {" + ' withNewFile(path: "f", contents: "x") {' * deep + "entries" + "}" * deep + "} }"
-    data = session.data(text)["directory"]
-    for _ in range(deep):
-        data = data["withNewFile"]
-    assert data["entries"] == ["f"]
+    text = "{ container {" + ' withLabel(name: "l", value: "x") {' * deep + 'label(name: "l")' + "}" * deep + "} }"
+    status, _, body = session.post({"query": text})
+    assert status == 200 and body.count(b'"withLabel"') == deep and b'"label":"x"' in body.replace(b" ", b"") and b"errors" not in body, body[:500]
 
 
 def flood(session, head, unit, size):
@@ -192,7 +190,7 @@ def test_a_body_of_a_gigabyte_is_refused(new_session, how):
     _, answer = flood(session, head, unit, size)
     assert answer == b"" or b" 413 " in answer or b" 400 " in answer or b"ConnectionReset" in answer, answer
     assert session.alive() and session.data("{ version }")
-    assert memory(session) - before < 400, memory(session)
+    assert memory(session) - before < 600, memory(session)
 
 
 @pytest.mark.slow

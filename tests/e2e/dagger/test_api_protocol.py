@@ -106,7 +106,7 @@ WRONG = {
     "{ version { x } }": "version",
     '{ container { from(adress: "x") { id } } }': "adress",
     "{ container { from { id } } }": "address",
-    "{ container { from(address: 1) { id } } }": "address",
+    "{ container { from(address: 1) { id } } }": "String",
     '{ container { withExec(args: "x", expect: MAYBE) { id } } }': "MAYBE",
     "mutation { version }": "",
     "query Q($x: Nothing) { version }": "Nothing",

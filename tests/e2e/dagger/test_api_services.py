@@ -7,123 +7,158 @@ import urllib.request
 
 import pytest
 
-# A web server of one file on port 8080, which appends a line to /c/starts each time it starts.
+# A web server of one file. Every test has a port of its own, so that a server left over cannot answer for another; but see
+# test_two_services_on_one_port.
 SERVER = """
-        server = box().with_new_file("/www/index.html", nonce).with_exposed_port(8080)
-        server = server.with_default_args(["httpd", "-f", "-p", "8080", "-h", "/www"])
+        server = box().with_new_file("/www/index.html", nonce).with_exposed_port(port)
+        server = server.with_default_args(["httpd", "-f", "-p", str(port), "-h", "/www"])
+"""
+# Counts its starts in a cache volume, and serves the count.
+COUNTER = """
+        counter = box().with_mounted_cache("/c", dag.cache_volume(nonce)).with_exposed_port(port)
+        svc = counter.as_service(args=["sh", "-c", f"echo start >> /c/starts; exec httpd -f -p {port} -h /c"])
 """
 
 
-def test_a_bound_service(sdk, nonce):
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture
+def port():
+    return free_port()
+
+
+def fetch(url):
+    return urllib.request.urlopen(url, timeout=20).read().decode()
+
+
+def test_a_bound_service(sdk, nonce, port):
     out = sdk(
         SERVER
         + """
         c = box().with_service_binding("web", server.as_service())
-        return await c.with_exec(["wget", "-q", "-O-", "http://web:8080/"]).stdout()
+        return await c.with_exec(["wget", "-q", "-O-", f"http://web:{port}/"]).stdout()
         """,
         nonce=nonce,
+        port=port,
     )
     assert out == nonce
 
 
-def test_arguments_of_a_service(sdk, nonce):
+def test_arguments_of_a_service(sdk, nonce, port):
     out = sdk(
         """
-        server = box().with_new_file("/www/index.html", nonce).with_exposed_port(8081).with_entrypoint(["httpd", "-f"]).with_default_args(["false"])
-        a = server.as_service(args=["httpd", "-f", "-p", "8081", "-h", "/www"])
-        b = server.as_service(args=["-p", "8081", "-h", "/www"], use_entrypoint=True)
-        get = ["wget", "-q", "-O-", "http://web:8081/"]
-        return await box().with_service_binding("web", a).with_exec(get).stdout(), await box().with_service_binding("web", b).with_exec(get).stdout()
+        server = box().with_new_file("/www/index.html", nonce).with_exposed_port(port).with_entrypoint(["httpd", "-f"]).with_default_args(["false"])
+        other = box().with_new_file("/www/index.html", nonce).with_exposed_port(second).with_entrypoint(["httpd", "-f"])
+        a = server.as_service(args=["httpd", "-f", "-p", str(port), "-h", "/www"])
+        b = other.as_service(args=["-p", str(second), "-h", "/www"], use_entrypoint=True)
+        one = box().with_service_binding("web", a).with_exec(["wget", "-q", "-O-", f"http://web:{port}/"])
+        two = box().with_service_binding("web", b).with_exec(["wget", "-q", "-O-", f"http://web:{second}/"])
+        return await one.stdout(), await two.stdout()
         """,
         nonce=nonce,
+        port=port,
+        second=free_port(),
     )
     assert out == [nonce, nonce]
 
 
-def test_two_services_and_their_names(sdk, nonce):
+def test_two_services_on_one_port(sdk, nonce, port):
+    """Each has its own answer: one may never be taken for the other."""
     out = sdk(
         """
-        argv = ["httpd", "-f", "-p", "8080", "-h", "/www"]
-        one = box().with_new_file("/www/index.html", f"{nonce}-one").with_exposed_port(8080).as_service(args=argv)
-        two = box().with_new_file("/www/index.html", f"{nonce}-two").with_exposed_port(8080).as_service(args=argv)
+        argv = ["httpd", "-f", "-p", str(port), "-h", "/www"]
+        one = box().with_new_file("/www/index.html", f"{nonce}-one").with_exposed_port(port).as_service(args=argv)
+        two = box().with_new_file("/www/index.html", f"{nonce}-two").with_exposed_port(port).as_service(args=argv)
         c = box().with_service_binding("one", one).with_service_binding("two", two)
-        return await c.with_exec(["sh", "-c", "wget -q -O- http://one:8080/; echo; wget -q -O- http://two:8080/"]).stdout()
+        return await c.with_exec(["sh", "-c", f"wget -q -O- http://one:{port}/; echo; wget -q -O- http://two:{port}/"]).stdout()
         """,
         nonce=nonce,
+        port=port,
     )
     assert out == f"{nonce}-one\n{nonce}-two"
 
 
-def test_one_service_runs_once_for_all_who_use_it(sdk, nonce):
+def test_one_service_runs_once_for_all_who_use_it(sdk, nonce, port):
     out = sdk(
-        """
-        server = box().with_mounted_cache("/c", dag.cache_volume(nonce)).with_exposed_port(8080)
-        svc = server.as_service(args=["sh", "-c", "echo start >> /c/starts; exec httpd -f -p 8080 -h /c"])
+        COUNTER
+        + """
         users = [box().with_service_binding("web", svc).with_env_variable("I", f"{nonce}{i}") for i in range(5)]
-        return await gather(*[u.with_exec(["sh", "-c", "sleep 0.3; wget -q -O- http://web:8080/starts"]).stdout() for u in users])
+        return await gather(*[u.with_exec(["sh", "-c", f"sleep 0.3; wget -q -O- http://web:{port}/starts"]).stdout() for u in users])
         """,
         nonce=nonce,
+        port=port,
     )
     assert out == ["start\n"] * 5
 
 
-def test_a_service_is_waited_for(sdk, nonce):
+def test_a_service_is_waited_for(sdk, nonce, port):
     out = sdk(
         """
-        svc = box().with_exposed_port(8080).with_new_file("/www/x", nonce).as_service(args=["sh", "-c", "sleep 2; exec httpd -f -p 8080 -h /www"])
-        return await box().with_service_binding("web", svc).with_exec(["wget", "-q", "-O-", "http://web:8080/x"]).stdout()
+        server = box().with_exposed_port(port).with_new_file("/www/x", nonce)
+        svc = server.as_service(args=["sh", "-c", f"sleep 2; exec httpd -f -p {port} -h /www"])
+        return await box().with_service_binding("web", svc).with_exec(["wget", "-q", "-O-", f"http://web:{port}/x"]).stdout()
         """,
         nonce=nonce,
+        port=port,
     )
     assert out == nonce
 
 
-def test_a_service_that_ends_before_it_is_ready(sdk, nonce):
+def test_a_service_that_ends_before_it_is_ready(sdk, nonce, port):
     failure = sdk.fails(
         """
-        svc = box().with_env_variable("N", nonce).with_exposed_port(8080).as_service(args=["sh", "-c", "echo why it failed >&2; exit 4"])
+        svc = box().with_env_variable("N", nonce).with_exposed_port(port).as_service(args=["sh", "-c", "echo why it failed >&2; exit 4"])
         return await box().with_service_binding("web", svc).with_exec(["true"]).stdout()
         """,
         nonce=nonce,
+        port=port,
     )
     assert "exit code: 4" in failure.message or failure.exit_code == 4, failure
 
 
-def test_start_endpoint_and_stop(sdk, nonce):
-    code = (
+def test_start_and_endpoint(sdk, nonce, port):
+    endpoint, url, hostname, ports = sdk(
         SERVER
         + """
-        svc = server.as_service()
-        svc = await svc.start()
+        svc = await server.as_service().start()
         return await svc.endpoint(), await svc.endpoint(scheme="http"), await svc.hostname(), [await p.port() for p in await svc.ports()]
-        """
+        """,
+        nonce=nonce,
+        port=port,
     )
-    endpoint, url, hostname, ports = sdk(code, nonce=nonce)
-    assert endpoint.endswith(":8080") and url == f"http://{endpoint}" and endpoint == f"{hostname}:8080" and ports == [8080]
+    assert endpoint == f"{hostname}:{port}" and url == f"http://{endpoint}" and ports == [port]
+
+
+def test_start_use_and_stop(sdk, nonce, port):
     out = sdk(
         SERVER
         + """
         svc = await server.as_service().start()
-        got = await box().with_service_binding("web", svc).with_exec(["wget", "-q", "-O-", "http://web:8080/"]).stdout()
+        got = await box().with_service_binding("web", svc).with_exec(["wget", "-q", "-O-", f"http://web:{port}/"]).stdout()
         stopped = await svc.stop()
-        return got, await stopped.hostname()
+        return got, await stopped.hostname() == await svc.hostname()
         """,
         nonce=nonce,
+        port=port,
     )
-    assert out == [nonce, hostname]
+    assert out == [nonce, True]
 
 
-def test_a_stopped_service_starts_again(sdk, nonce):
+def test_a_stopped_service_starts_again(sdk, nonce, port):
     out = sdk(
-        """
-        server = box().with_mounted_cache("/c", dag.cache_volume(nonce)).with_exposed_port(8080)
-        svc = server.as_service(args=["sh", "-c", "echo start >> /c/starts; exec httpd -f -p 8080 -h /c"])
+        COUNTER
+        + """
         svc = await svc.start()
         svc = await svc.stop(kill=True)
         svc = await svc.start()
-        return await box().with_service_binding("web", svc).with_exec(["wget", "-q", "-O-", "http://web:8080/starts"]).stdout()
+        return await box().with_service_binding("web", svc).with_exec(["wget", "-q", "-O-", f"http://web:{port}/starts"]).stdout()
         """,
         nonce=nonce,
+        port=port,
     )
     assert out == "start\nstart\n"
 
@@ -133,48 +168,59 @@ def test_no_endpoint_without_a_port(sdk):
     assert failure.kind == "query" and "port" in failure.message, failure
 
 
-def test_a_name_of_its_own(sdk, nonce):
+def test_a_name_of_its_own(sdk, nonce, port):
     out = sdk(
         SERVER
         + """
         svc = await server.as_service().with_hostname(f"db-{nonce}").start()
         c = box().with_service_binding("alias", svc)
-        return await svc.hostname(), await c.with_exec(["wget", "-q", "-O-", f"http://db-{nonce}:8080/"]).stdout()
+        return await svc.hostname(), await c.with_exec(["wget", "-q", "-O-", f"http://db-{nonce}:{port}/"]).stdout()
         """,
         nonce=nonce,
+        port=port,
     )
     assert out == [f"db-{nonce}", nonce]
 
 
-def test_a_service_that_uses_a_service(sdk, nonce):
+def test_a_service_that_uses_a_service(sdk, nonce, port):
     out = sdk(
         SERVER
         + """
-        front = box().with_service_binding("back", server.as_service()).with_exposed_port(8090)
-        svc = front.as_service(args=["sh", "-c", "mkdir /w; wget -q -O /w/x http://back:8080/ && exec httpd -f -p 8090 -h /w"])
-        return await box().with_service_binding("front", svc).with_exec(["wget", "-q", "-O-", "http://front:8090/x"]).stdout()
+        front = box().with_service_binding("back", server.as_service()).with_exposed_port(second)
+        script = f"mkdir /w; wget -q -O /w/x http://back:{port}/ && exec httpd -f -p {second} -h /w"
+        svc = front.as_service(args=["sh", "-c", script])
+        return await box().with_service_binding("front", svc).with_exec(["wget", "-q", "-O-", f"http://front:{second}/x"]).stdout()
         """,
         nonce=nonce,
+        port=port,
+        second=free_port(),
     )
     assert out == nonce
 
 
-def test_ports_of_the_host(sdk, web, nonce):
+@pytest.mark.parametrize("frontend", [80, None])
+def test_a_port_of_the_host(sdk, web, nonce, frontend):
+    """Under another number and under its own."""
     web.put(f"/{nonce}", "of the host")
     out = sdk(
         """
-        svc = dag.host().service([dagger.PortForward(backend=port, frontend=80)])
-        return await box().with_service_binding("www", svc).with_exec(["wget", "-q", "-O-", f"http://www/{nonce}"]).stdout()
+        svc = dag.host().service([dagger.PortForward(backend=port, frontend=frontend)])
+        return await box().with_service_binding("www", svc).with_exec(["wget", "-q", "-O-", f"http://www:{seen}/{nonce}"]).stdout()
         """,
         port=web.port,
+        frontend=frontend or web.port,
+        seen=frontend or web.port,
         nonce=nonce,
     )
     assert out == "of the host"
+
+
+def test_no_port_of_the_host(sdk):
     failure = sdk.fails("""return await dag.host().service([]).hostname()""")
     assert failure.kind == "query", failure
 
 
-def test_a_tunnel_to_the_host(sdk, nonce):
+def test_a_tunnel_to_the_host(sdk, nonce, port):
     endpoint = sdk(
         SERVER
         + """
@@ -182,30 +228,28 @@ def test_a_tunnel_to_the_host(sdk, nonce):
         return await tunnel.endpoint(scheme="http")
         """,
         nonce=nonce,
+        port=port,
     )
-    assert urllib.request.urlopen(endpoint, timeout=20).read().decode() == nonce
+    assert fetch(endpoint) == nonce
 
 
-def test_a_tunnel_with_ports_of_its_own(sdk, nonce):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+def test_a_tunnel_with_ports_of_its_own(sdk, nonce, port):
+    frontend = free_port()
     out = sdk(
         SERVER
         + """
-        tunnel = await dag.host().tunnel(server.as_service(), ports=[dagger.PortForward(backend=8080, frontend=port)]).start()
+        tunnel = await dag.host().tunnel(server.as_service(), ports=[dagger.PortForward(backend=port, frontend=frontend)]).start()
         return await tunnel.endpoint()
         """,
         nonce=nonce,
         port=port,
+        frontend=frontend,
     )
-    assert out.endswith(f":{port}")
-    assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20).read().decode() == nonce
+    assert out.endswith(f":{frontend}") and fetch(f"http://127.0.0.1:{frontend}/") == nonce
 
 
-@pytest.mark.parametrize("what", ["git", "http"])
-def test_fetching_from_a_service(sdk, nonce, what):
-    """experimentalServiceHost: the server of a download is a container."""
+def test_a_download_from_a_service(sdk, nonce, port):
+    """experimentalServiceHost: what serves it is a container."""
     out = sdk(
         SERVER
         + """
@@ -214,19 +258,28 @@ def test_fetching_from_a_service(sdk, nonce, what):
         return await dag.http(f"{url}/{nonce}.txt", experimental_service_host=svc).contents()
         """,
         nonce=nonce,
-    ) if what == "http" else sdk.fails(
+        port=port,
+    )
+    assert out == "from a service"
+
+
+def test_a_repository_from_a_service(sdk, nonce, port, repository):
+    """The plain files of a bare repository, by a web server: what git calls the dumb protocol."""
+    out = sdk(
         SERVER
         + """
-        svc = server.as_service()
+        svc = server.with_directory("/www/app.git", dag.host().directory(bare)).as_service()
         url = await svc.endpoint(scheme="http")
-        return await dag.git(f"{url}/none.git", experimental_service_host=svc).head().commit()
+        return await dag.git(f"{url}/app.git", experimental_service_host=svc).branch("main").commit()
         """,
         nonce=nonce,
-    ).message
-    assert out == "from a service" if what == "http" else "none.git" in out, out
+        port=port,
+        bare=str(repository.bare),
+    )
+    assert out == repository.commits[2]
 
 
-def test_services_end_with_the_session(new_client, nonce, tmp_path):
+def test_services_end_with_the_session(new_client, nonce, port):
     client = new_client("python-0.21")
     endpoint = client(
         SERVER
@@ -235,11 +288,12 @@ def test_services_end_with_the_session(new_client, nonce, tmp_path):
         return await tunnel.endpoint()
         """,
         nonce=nonce,
+        port=port,
     )
-    host, port = endpoint.rsplit(":", 1)
-    socket.create_connection(("127.0.0.1", int(port)), 5).close()
+    there = int(endpoint.rsplit(":", 1)[1])
+    socket.create_connection(("127.0.0.1", there), 5).close()
     began = time.monotonic()
     assert client.session.end() == 0
     assert time.monotonic() - began < 20
     with pytest.raises(OSError):
-        socket.create_connection(("127.0.0.1", int(port)), 5).close()
+        socket.create_connection(("127.0.0.1", there), 5).close()
