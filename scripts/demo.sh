@@ -157,6 +157,18 @@ make_repository() {
 	echo "$sum" >"$mark"
 }
 
+install_sdk() {
+	export COOPER_PYTHON=$demo/venv/bin/python
+	if ! "$COOPER_PYTHON" -c 'import dagger' 2>/dev/null; then
+		/usr/bin/python3 -m venv "$demo/venv"
+		if ! "$COOPER_PYTHON" -m pip install --quiet --disable-pip-version-check dagger-io >"$demo/pip.log" 2>&1; then
+			tail -n 20 "$demo/pip.log" >&2
+			fail "pip could not install dagger-io (above)"
+		fi
+	fi
+	echo "dagger-io $("$COOPER_PYTHON" -c 'import importlib.metadata as m; print(m.version("dagger-io"))') in .demo/venv; cooper is its engine"
+}
+
 # Debian's tools at the other end: skopeo pulls the image, tar unpacks it, chroot runs it.
 pull_and_run() {
 	local tag=$1 dir=$demo/pulled
@@ -198,6 +210,9 @@ say "a GitOps repository in .demo/homelab"
 make_repository
 in_repo git log --oneline --graph --all
 
+say "the Dagger SDK, which container.py files are written on"
+install_sdk
+
 say "the registry, and the place that the beacon's releases are downloaded from"
 examples/beacon/release.sh 1.4.2 "$demo/upstream/releases"
 background upstream "$upstream" python3 -m http.server --bind "${upstream%:*}" --directory "$demo/upstream" "${upstream#*:}"
@@ -205,7 +220,7 @@ background serve "$registry" "$cooper" serve --listen "$registry"
 echo "cooper serve on $registry"
 
 cd "$demo/homelab"
-mapfile -t names < <(cd containers && for f in */Dockerfile; do echo "${f%/*}"; done)
+mapfile -t names < <(cd containers && for f in */Dockerfile */container.py; do echo "${f%/*}"; done | sort -u)
 for name in "${names[@]}"; do
 	say "releasing $name from main"
 	run release "$name"
@@ -225,9 +240,10 @@ count=$("$cooper" list --json | python3 -c 'import json, sys; print(sum(len(c["t
 cat <<TEXT
 $count images of ${#names[@]} containers in $((SECONDS - began)) seconds; the store takes $(du -sh "$COOPER_HOME" | cut -f1).
 
-Try next, in $demo/homelab (with COOPER_HOME=$COOPER_HOME and $cooper on the PATH):
+Try next, in $demo/homelab (with COOPER_HOME=$COOPER_HOME, COOPER_PYTHON=$COOPER_PYTHON and $cooper on the PATH):
   cooper release notes --dry-run     what a release would build and publish
   cooper build chores --progress plain
+  cooper build links                 a Go and Node service described in containers/links/container.py
   cooper build transmission --twice  build cold twice and show what differs
   cooper image ls                    images of the store
   cooper store du                    what takes the space

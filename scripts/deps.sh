@@ -4,13 +4,13 @@
 set -eu
 
 # "a|b": either will do, the first is installed.
-build='gcc libc6-dev make meson ninja-build pkg-config|pkgconf git scdoc
+build='gcc libc6-dev make meson ninja-build pkg-config|pkgconf git scdoc python3
 libjansson-dev libssl-dev libsqlite3-dev libyaml-dev libseccomp-dev libzstd-dev libisal-dev
 libarchive-dev liblzma-dev libbz2-dev zlib1g-dev nettle-dev
 libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev libmicrohttpd-dev libgit2-dev ca-certificates'
 test='clang clang-format clang-tidy libclang-rt-dev|libclang-rt-14-dev libcmocka-dev shellcheck python3 python3-pytest
-skopeo buildah runc docker.io docker-registry mmdebstrap busybox-static uidmap git curl openssl'
-demo='mmdebstrap skopeo git curl python3 tar uidmap'
+skopeo buildah runc docker.io docker-registry mmdebstrap busybox-static uidmap git curl openssl python3-venv'
+demo='mmdebstrap skopeo git curl python3 python3-venv tar uidmap'
 
 say() { printf 'cooper: %s\n' "$*" >&2; }
 
@@ -33,6 +33,11 @@ for group in "${@:-build}"; do
 		;;
 	esac
 done
+
+# Node comes from many places; Debian's only if there is none.
+case " $* " in
+*" test "*) command -v npm >/dev/null || wanted="$wanted nodejs npm" ;;
+esac
 
 if ! command -v dpkg-query >/dev/null; then
 	say "this is not Debian; make sure there is something like: $(echo "$wanted" | tr '\n' ' ')"
