@@ -4,6 +4,7 @@
 #include "engine/session_internal.h"
 
 #include <string.h>
+#include <time.h>
 
 void session_output_fini(struct session_output *o)
 {
@@ -207,6 +208,11 @@ struct err *session_open(struct engine *e, const struct session_options *opt, st
 	s->engine = e;
 	s->opt = *opt;
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_t by_monotonic;
+	pthread_condattr_init(&by_monotonic);
+	pthread_condattr_setclock(&by_monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->pinned, &by_monotonic);
+	pthread_condattr_destroy(&by_monotonic);
 	s->graph = graph_new();
 	s->told = VEC_OF(bool);
 	if (opt->events) {
@@ -214,6 +220,7 @@ struct err *session_open(struct engine *e, const struct session_options *opt, st
 		event_stream_add(s->events, pass_event, s);
 	}
 	s->pins = map_new(free_pin);
+	s->pinning = map_new(NULL);
 	s->secrets = map_new(free_secret);
 	s->failures = map_new(free_failure);
 	s->rq = (struct build_request){
@@ -235,8 +242,10 @@ void session_close(struct session *s)
 	event_stream_free(s->events);
 	vec_fini(&s->told);
 	map_free(s->pins);
+	map_free(s->pinning);
 	map_free(s->secrets);
 	map_free(s->failures);
+	pthread_cond_destroy(&s->pinned);
 	pthread_mutex_destroy(&s->lock);
 	mem_freep(&s);
 }
@@ -266,6 +275,25 @@ struct err *session_node(struct session *s, const struct op *op, struct node *co
 	return e;
 }
 
+/* The pins so far: the session's own change while a solve reads these. */
+static struct map *pins_so_far(struct session *s)
+{
+	struct map *copy = map_new(NULL);
+	struct str key;
+	void *pin;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; map_next(s->pins, &i, &key, &pin);)
+		map_set(copy, key, pin);
+	pthread_mutex_unlock(&s->lock);
+	return copy;
+}
+
+void session_build_fini(struct build *b)
+{
+	map_freep(&b->pins);
+}
+
 struct build session_build(struct session *s, const struct build_request *rq)
 {
 	return (struct build){
@@ -275,6 +303,7 @@ struct build session_build(struct session *s, const struct build_request *rq)
 		.graph = s->graph,
 		.epoch = s->epoch,
 		.created = s->created,
+		.pins = pins_so_far(s),
 	};
 }
 
@@ -326,7 +355,7 @@ static struct err *solve_fresh(
 
 	rq.cancel = cancel;
 	rq.no_cache = rq.no_cache || no_cache;
-	struct build b = session_build(s, &rq);
+	AUTO(session_build_fini) struct build b = session_build(s, &rq);
 	struct err *e = build_solve(&b, n, NULL, &solved);
 	if (e)
 		return session_blame(s, n, e);

@@ -10,6 +10,29 @@
 
 /* ---- sources ---- */
 
+/* Wait for who looks at the source now. Gives its pin, or NULL: the caller is to look. */
+static struct err *await_pin(
+	struct session *s, const char *key, const struct cancel *cancel, const struct source_pin **out)
+{
+	struct err *e = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		*out = map_get_c(s->pins, key);
+		if (*out || !map_has(s->pinning, str_c(key)))
+			break;
+		e = cancel_check(cancel);
+		if (e)
+			break;
+		struct timespec soon = timespec_of_ns(clock_monotonic() + CLOCK_SECOND / 10);
+		pthread_cond_timedwait(&s->pinned, &s->lock, &soon);
+	}
+	if (!e && !*out)
+		map_set_c(s->pinning, key, s);
+	pthread_mutex_unlock(&s->lock);
+	return e;
+}
+
 /* A source pinned once for the session, also for the solves to come. */
 static struct err *pin_source(
 	struct session *s, const struct op *op, const struct cancel *cancel, const struct source_pin **out)
@@ -20,20 +43,19 @@ static struct err *pin_source(
 
 	TRY(session_node(s, op, NULL, 0, NULL, &n));
 	digest_text(node_digest(n), key);
-	pthread_mutex_lock(&s->lock);
-	*out = map_get_c(s->pins, key);
-	pthread_mutex_unlock(&s->lock);
+	TRY(await_pin(s, key, cancel, out));
 	if (*out)
 		return NULL;
 	struct source_pin *p = mem_new(struct source_pin);
 	struct err *e = s->ex->ops->pin(s->ex, n, &io, p);
+	*out = p;
 	pthread_mutex_lock(&s->lock);
-	struct source_pin *other = e ? NULL : map_get_c(s->pins, key);
-	if (!e && !other)
+	if (!e)
 		map_set_c(s->pins, key, p);
+	map_remove(s->pinning, str_c(key));
+	pthread_cond_broadcast(&s->pinned);
 	pthread_mutex_unlock(&s->lock);
-	*out = other ? other : p;
-	if (e || other) {
+	if (e) {
 		source_pin_fini(p);
 		mem_freep(&p);
 	}
@@ -94,7 +116,7 @@ static struct err *build_variant(struct session *s, const struct session_variant
 	rq.cancel = opt->cancel;
 	rq.codec = opt->codec;
 	rq.annotations = v->annotations;
-	struct build b = session_build(s, &rq);
+	AUTO(session_build_fini) struct build b = session_build(s, &rq);
 	b.file.root = v->root;
 	b.file.config = json_deep_copy(v->config);
 	struct err *e = session_blame(s, v->root, build_make_image(&b, out));

@@ -15,8 +15,9 @@ struct session {
 	struct event_stream *events; /* NULL without the caller's */
 	struct vec told;             /* of bool by step: that it was cached is said once */
 	pthread_mutex_t lock;        /* of what follows, and of making nodes */
-	struct map
-		*pins; /* definition digest text -> struct source_pin, read by solves too: never replaced */
+	struct map *pins;            /* definition digest text -> struct source_pin: never replaced */
+	struct map *pinning;         /* those that are being looked at now */
+	pthread_cond_t pinned;
 	struct map *secrets;  /* id -> struct buf */
 	struct map *failures; /* definition digest text -> struct failure: programs that failed */
 };
@@ -24,6 +25,7 @@ struct session {
 /* Say in e, the failure of solving n, which program it was. Returns e. */
 MUST_USE struct err *session_blame(struct session *s, const struct node *n, struct err *e);
 
-/* A build over the session's executor and graph; nothing in it is the caller's to free but what was set by
- * the caller. */
+/* A build over the session's executor and graph. */
 struct build session_build(struct session *s, const struct build_request *rq);
+/* Of what the build holds only the pins are the caller's to free, and what was set by the caller. */
+void session_build_fini(struct build *b);
