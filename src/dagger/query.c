@@ -124,6 +124,7 @@ struct err *resolve_query_http(struct call *c)
 			.filename = name,
 			.checksum = arg_text(c, ARG_Query_http_checksum),
 			.mode = (uint32_t)arg_int(c, ARG_Query_http_permissions, 0600),
+			.server_time = true,
 			.auth_secret = auth ? auth->id : NULL}};
 	const struct node_label label = {.name = arena_printf(c->arena, "http %s", url)};
 	TRY(session_node(c->d->session, &op, NULL, 0, &label, &n));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files by URL. The store's record "local/http:<sha256 of url>" remembers the last answer as JSON: {"url",
- * "digest", "size", "etag"}; it keeps the content's blob.
+ * "digest", "size", "etag", "modified" (seconds)}; it keeps the content's blob.
  */
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "exec/executor_internal.h"
@@ -23,6 +24,7 @@ struct http_known {
 	struct digest digest;
 	uint64_t size;
 	char *etag;
+	int64_t modified; /* ns; 0: the server does not say */
 };
 
 static void http_known_fini(struct http_known *k)
@@ -58,6 +60,7 @@ static struct err *recall(struct sandbox_executor *sx, const char *url, struct h
 	struct err *e = digest ? digest_parse(str_c(digest), &k->digest) : NULL;
 	if (digest && !e) {
 		k->etag = mem_strdup(json_string_value(json_object_get(j, "etag")));
+		k->modified = json_integer_value(json_object_get(j, "modified")) * CLOCK_SECOND;
 		k->found = true;
 	}
 	err_free(e);
@@ -79,6 +82,8 @@ static struct err *write_down(struct sandbox_executor *sx, const char *url, cons
 	json_object_set_new(j, "digest", json_string(digest_text(&k->digest, text)));
 	json_object_set_new(j, "size", json_integer((json_int_t)k->size));
 	json_set_text(j, "etag", k->etag);
+	if (k->modified)
+		json_object_set_new(j, "modified", json_integer(k->modified / CLOCK_SECOND));
 	AUTO_FREE char *value = json_dump(j, true);
 	json_decref(j);
 	struct store_ref ref = {.kind = STORE_REF_BLOB, .name = text};
@@ -172,6 +177,10 @@ static void take_headers(const struct http_response *r, struct http_known *k)
 	const char *etag = http_response_header(r, "ETag", 0);
 	mem_freep(&k->etag);
 	k->etag = etag && strlen(etag) < 1000 ? mem_strdup(etag) : NULL;
+	const char *time = http_response_header(r, "Last-Modified", 0);
+	k->modified = 0;
+	if (time)
+		err_ignore(clock_parse_http(str_c(time), &k->modified), "then it has none");
 }
 
 static void response_fini(struct http_response *r)
@@ -231,8 +240,8 @@ static struct err *download(struct sandbox_executor *sx, const struct op_http *o
 }
 
 /*
- * Equal files, equal digest: name, mode and owner are the file's too. Its time is not the server's: that may
- * say another for the same bytes.
+ * Equal files, equal digest: name, mode and owner are the file's too. Its time is the server's only if that
+ * was asked for: it may say another for the same bytes.
  */
 static void pin_digest(const struct op_http *op, const struct http_known *k, struct digest *out)
 {
@@ -244,6 +253,8 @@ static void pin_digest(const struct op_http *op, const struct http_known *k, str
 	hasher_add_u64(h, op->mode);
 	hasher_add_u64(h, op->uid);
 	hasher_add_u64(h, op->gid);
+	if (op->server_time && k->modified)
+		hasher_add_u64(h, (uint64_t)k->modified);
 	hasher_finish(h, out);
 }
 
@@ -262,7 +273,10 @@ struct err *http_pin(struct sandbox_executor *sx, const struct op_http *op, cons
 			k.found = false;
 		TRY(download(sx, op, io, op->checksum ? &want : NULL, &k));
 	}
-	out->text = mem_printf("%s@%s", op->url, digest_text(&k.digest, text));
+	digest_text(&k.digest, text);
+	out->text = op->server_time && k.modified
+			    ? mem_printf("%s@%s;%lld", op->url, text, (long long)(k.modified / CLOCK_SECOND))
+			    : mem_printf("%s@%s", op->url, text);
 	pin_digest(op, &k, &out->digest);
 	return NULL;
 }
@@ -271,6 +285,7 @@ struct http_filling {
 	struct sandbox_executor *sx;
 	const struct op_http *op;
 	struct digest digest;
+	int64_t mtime;
 };
 
 static struct err *fill_from_blob(void *ctx, int dirfd, const char *dir)
@@ -280,7 +295,7 @@ static struct err *fill_from_blob(void *ctx, int dirfd, const char *dir)
 	AUTO_FD int out = -1;
 	uint64_t size;
 	const char *name = f->op->filename;
-	struct timespec t = timespec_of_ns(f->sx->run.epoch), times[2] = {t, t};
+	struct timespec t = timespec_of_ns(f->mtime), times[2] = {t, t};
 	(void)dir;
 	if (!*name || strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
 		return err_new(ERR_INVALID, "\"%s\" cannot be a file name", name);
@@ -296,22 +311,39 @@ static struct err *fill_from_blob(void *ctx, int dirfd, const char *dir)
 	return NULL;
 }
 
+/* What a pin's text says after its last "@". */
+static struct err *read_pin(const char *pin, struct http_filling *f)
+{
+	const char *at = strrchr(pin, '@');
+	struct str digest, rest = str_c(at ? at + 1 : "");
+	int64_t seconds;
+
+	if (!str_split(&rest, ';', &digest))
+		return err_new(ERR_INVALID, "\"%s\" is not the pin of a URL", pin);
+	if (rest.ptr && str_to_i64(rest, &seconds))
+		f->mtime = seconds * CLOCK_SECOND;
+	return digest_parse(digest, &f->digest);
+}
+
+/* The content, whatever the URL holds by now. */
+static struct err *need_blob(struct sandbox_executor *sx, const struct op_http *op, const struct digest *want,
+	const struct step_io *io)
+{
+	AUTO(http_known_fini) struct http_known k = {0};
+	int64_t size;
+
+	TRY(store_blob_stat(sx->store, want, &size));
+	return size >= 0 ? NULL : download(sx, op, io, want, &k);
+}
+
 struct err *http_fetch(struct sandbox_executor *sx, const struct op_http *op, const struct source_pin *pin,
 	const struct step_io *io, struct snapshot *out)
 {
-	AUTO(http_known_fini) struct http_known k = {0};
-	struct http_filling f = {.sx = sx, .op = op};
+	struct http_filling f = {.sx = sx, .op = op, .mtime = sx->run.epoch};
 	char text[DIGEST_TEXT_MAX];
 	struct layer l;
-	const char *at = strrchr(pin->text, '@');
-	if (!at)
-		return err_new(ERR_INVALID, "\"%s\" is not the pin of a URL", pin->text);
-	TRY(digest_parse(str_c(at + 1), &f.digest));
-	TRY(recall(sx, op->url, &k));
-	if (!k.found || !digest_eq(&k.digest, &f.digest)) {
-		k.found = false;
-		TRY(download(sx, op, io, &f.digest, &k));
-	}
+	TRY(read_pin(pin->text, &f));
+	TRY(need_blob(sx, op, &f.digest, io));
 	AUTO_FREE char *key =
 		mem_printf("http-2:%lld:%s", (long long)sx->run.epoch, digest_text(&pin->digest, text));
 	struct layer_recipe recipe = {.key = key, .fill = fill_from_blob, .ctx = &f};

@@ -73,8 +73,12 @@ static void write_image(struct writer *w, const struct op_image *o)
 
 static void write_git(struct writer *w, const struct op_git *o)
 {
+	put_text(w, "authSecret", o->auth_secret);
 	put_text(w, "checksum", o->checksum);
+	put_number(w, "depth", (uint64_t)o->depth);
+	put_flag(w, "includeTags", o->include_tags);
 	put_flag(w, "keepGitDir", o->keep_git_dir);
+	put_number(w, "mtime", (uint64_t)o->mtime);
 	put_flag(w, "noSubmodules", o->no_submodules);
 	put_text(w, "ref", o->ref);
 	put_text(w, "subdir", o->subdir);
@@ -88,6 +92,7 @@ static void write_http(struct writer *w, const struct op_http *o)
 	put_text(w, "filename", o->filename);
 	put_number(w, "gid", o->gid);
 	put_number(w, "mode", o->mode);
+	put_flag(w, "serverTime", o->server_time);
 	put_number(w, "uid", o->uid);
 	put_text(w, "url", o->url);
 }

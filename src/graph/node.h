@@ -48,6 +48,10 @@ struct op_git {
 	const char *checksum; /* commit it must be (prefix), or NULL */
 	bool keep_git_dir;
 	bool no_submodules;
+	bool include_tags;       /* in the kept .git */
+	int depth;               /* of the history in it; 0: 1; negative: all */
+	int64_t mtime;           /* ns: of all files; 0: the commit's */
+	const char *auth_secret; /* id of a secret that is sent as Authorization over HTTP; NULL: none */
 };
 
 struct op_http {
@@ -56,6 +60,7 @@ struct op_http {
 	const char *filename; /* what the file is called in the result */
 	uint32_t mode;        /* 0: 0600 */
 	uint32_t uid, gid;
+	bool server_time;        /* the file has the time that the server says, if it does */
 	const char *auth_secret; /* id of a secret that is sent as Authorization; NULL: none */
 };
 

@@ -73,6 +73,7 @@ void op_copy(struct arena *a, const struct op *from, struct op *to)
 		to->git.ref = arena_strdup(a, from->git.ref);
 		to->git.subdir = arena_strdup(a, from->git.subdir);
 		to->git.checksum = arena_strdup(a, from->git.checksum);
+		to->git.auth_secret = arena_strdup(a, from->git.auth_secret);
 		break;
 	case OP_HTTP:
 		to->http.url = arena_strdup(a, from->http.url);

@@ -29,7 +29,8 @@ void snapshot_copy(const struct snapshot *from, struct snapshot *to);
 /* A source, made exact: an image's manifest digest, a commit, a file's digest, a directory's tree digest. */
 struct source_pin {
 	char *text;           /* canonical: "docker.io/library/debian:12@sha256:...", "<url>#<commit>",
-				 "<url>@sha256:...", "sha256:..." (local) */
+				 "<url>@sha256:...", "sha256:..." (local); after a file's digest perhaps ";" and its
+				 time in seconds */
 	struct digest digest; /* equal content, equal digest: what cache keys see */
 };
 void source_pin_fini(struct source_pin *p);
