@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base64.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "dagger/dagger_schema.h"
@@ -16,23 +18,68 @@ static const struct git_ref *ref_self(struct call *c)
 	return (const struct git_ref *)(const void *)c->self;
 }
 
-static struct err *unsupported_auth(struct call *c, unsigned arg, const char *name)
+static struct err *unsupported(const char *name)
 {
-	return arg_given(c, arg)
-		       ? err_hint(err_new(ERR_UNSUPPORTED, "not supported by cooper: Query.git(%s)", name),
-				 "configure git itself: credential helpers and ssh agents of the host are "
-				 "used")
-		       : NULL;
+	return err_hint(err_new(ERR_UNSUPPORTED, "not supported by cooper: Query.git(%s)", name),
+		"configure ssh itself: the keys, agents and known hosts of the user are used");
+}
+
+/* Kept by the session like any secret, under a name of its own. */
+static const char *set_header(struct call *c, const struct secret *from, const char *user, struct str value)
+{
+	const char *id = keep_text(c->d, arena_printf(c->arena, "git:%s:%s", user, from->id));
+
+	session_set_secret(c->d->session, id, value);
+	return id;
+}
+
+static struct err *token_header(struct call *c, const struct secret *token, const char **id)
+{
+	AUTO_BUF struct buf pair = {0}, line = {0};
+	const char *user = arg_text(c, ARG_Query_git_httpAuthUsername);
+
+	user = user && *user ? user : "x-access-token";
+	buf_addf(&pair, "%s:", user);
+	struct err *e = secret_text(c, token, &pair);
+	if (!e) {
+		buf_adds(&line, "Basic ");
+		base64_add(&line, str_trim(buf_str(&pair)));
+		*id = set_header(c, token, user, buf_str(&line));
+		explicit_bzero(line.ptr, line.cap);
+	}
+	explicit_bzero(pair.ptr, pair.cap);
+	return e;
+}
+
+static struct err *read_auth(struct call *c, const char **id)
+{
+	struct secret *token = NULL, *header = NULL;
+
+	TRY(arg_object(c, ARG_Query_git_httpAuthToken, "Secret", (void **)&token));
+	TRY(arg_object(c, ARG_Query_git_httpAuthHeader, "Secret", (void **)&header));
+	if (token && header)
+		return err_new(ERR_INVALID, "httpAuthToken and httpAuthHeader cannot be used together");
+	if (token)
+		return token_header(c, token, id);
+	if (header) {
+		TRY(secret_ready(c, header));
+		*id = header->id;
+	}
+	return NULL;
 }
 
 struct err *resolve_query_git(struct call *c)
 {
 	struct git_repository *r = OBJECT_NEW(c, "GitRepository", git_repository);
 
-	TRY(unsupported_auth(c, ARG_Query_git_sshAuthSocket, "sshAuthSocket"));
-	TRY(unsupported_auth(c, ARG_Query_git_httpAuthToken, "httpAuthToken"));
-	TRY(unsupported_auth(c, ARG_Query_git_httpAuthHeader, "httpAuthHeader"));
-	TRY(unsupported_auth(c, ARG_Query_git_experimentalServiceHost, "experimentalServiceHost"));
+	if (arg_given(c, ARG_Query_git_sshAuthSocket))
+		return unsupported("sshAuthSocket");
+	if (arg_str(c, ARG_Query_git_sshKnownHosts).len)
+		return unsupported("sshKnownHosts");
+	if (arg_given(c, ARG_Query_git_experimentalServiceHost))
+		return unsupported("experimentalServiceHost");
+	TRY(read_auth(c, &r->auth_secret));
+	r->keep_git_dir = arg_flag(c, ARG_Query_git_keepGitDir);
 	const char *url = arg_text(c, ARG_Query_git_url);
 	bool scheme = strstr(url, "://") || strchr(url, '@') || url[0] == '/' || url[0] == '.';
 	r->url = keep_text(c->d, scheme ? url : arena_printf(c->arena, "https://%s", url));
@@ -48,12 +95,20 @@ struct err *resolve_git_repository_url(struct call *c)
 
 /* ---- references ---- */
 
+/* The repository as sources know it. */
+static struct op_git source_of(const struct git_repository *r, const char *ref)
+{
+	return (struct op_git){
+		.url = r->url, .ref = cstr_eq(ref, "HEAD") ? NULL : ref, .auth_secret = r->auth_secret};
+}
+
 static struct err *give_ref(struct call *c, const struct git_repository *r, const char *ref)
 {
 	struct git_ref *g = OBJECT_NEW(c, "GitRef", git_ref);
 	AUTO_FREE char *commit = NULL;
 
-	TRY(session_git_commit(c->d->session, r->url, cstr_eq(ref, "HEAD") ? NULL : ref, c->cancel, &commit));
+	const struct op_git source = source_of(r, ref);
+	TRY(session_git_commit(c->d->session, &source, c->cancel, &commit));
 	g->repository = r;
 	g->ref = keep_text(c->d, ref);
 	g->commit = keep_text(c->d, commit);
@@ -96,12 +151,13 @@ struct err *resolve_git_repository_commit(struct call *c)
 }
 
 /* Names below prefix that match one of patterns (none: all), sorted, appended. */
-static struct err *list_refs(struct call *c, const char *url, const char *prefix,
-	const struct strvec *patterns, struct strvec *out)
+static struct err *list_refs(
+	struct call *c, const char *prefix, const struct strvec *patterns, struct strvec *out)
 {
 	AUTO_STRVEC struct strvec refs = {0};
+	const struct op_git source = source_of(repository(c), "HEAD");
 
-	TRY(session_git_refs(c->d->session, url, c->cancel, &refs));
+	TRY(session_git_refs(c->d->session, &source, c->cancel, &refs));
 	for (size_t i = 0; i < refs.len; i++) {
 		const char *name = refs.ptr[i];
 		if (!cstr_starts(name, prefix) || cstr_ends(name, "^{}"))
@@ -123,7 +179,7 @@ static struct err *give_refs(struct call *c, unsigned arg, const char *prefix)
 	AUTO_STRVEC struct strvec patterns = {0}, names = {0};
 
 	arg_texts(c, arg, &patterns);
-	TRY(list_refs(c, repository(c)->url, prefix, &patterns, &names));
+	TRY(list_refs(c, prefix, &patterns, &names));
 	struct gql_out *items = gql_out_list(c->out, names.len);
 	for (size_t i = 0; i < names.len; i++)
 		gql_out_string(&items[i], str_c(names.ptr[i]));
@@ -155,7 +211,7 @@ struct err *resolve_git_repository_latest_version(struct call *c)
 	const char *best = NULL;
 	unsigned long top[3] = {0}, now[3];
 
-	TRY(list_refs(c, repository(c)->url, "refs/tags/", &none, &tags));
+	TRY(list_refs(c, "refs/tags/", &none, &tags));
 	for (size_t i = 0; i < tags.len; i++) {
 		if (!version_numbers(tags.ptr[i], now))
 			continue;
@@ -190,8 +246,9 @@ struct err *resolve_git_ref_common_ancestor(struct call *c)
 	AUTO_FREE char *base = NULL;
 
 	TRY(arg_object(c, ARG_GitRef_commonAncestor_other, "GitRef", (void **)&other));
-	TRY(session_git_merge_base(c->d->session, ref_self(c)->repository->url, ref_self(c)->commit,
-		other->commit, c->cancel, &base));
+	const struct op_git source = source_of(ref_self(c)->repository, "HEAD");
+	TRY(session_git_merge_base(
+		c->d->session, &source, ref_self(c)->commit, other->commit, c->cancel, &base));
 	return give_ref(c, ref_self(c)->repository, base);
 }
 
@@ -199,11 +256,16 @@ struct err *resolve_git_ref_tree(struct call *c)
 {
 	const struct git_ref *g = ref_self(c);
 	struct node *n = NULL;
-	const struct op op = {.kind = OP_GIT,
-		.git = {.url = g->repository->url,
-			.ref = cstr_eq(g->ref, "HEAD") ? NULL : g->ref,
-			.checksum = g->commit,
-			.keep_git_dir = !arg_flag(c, ARG_GitRef_tree_discardGitDir)}};
+	struct op op = {.kind = OP_GIT, .git = source_of(g->repository, g->commit)};
+	int64_t depth = arg_int(c, ARG_GitRef_tree_depth, 1);
+
+	op.git.keep_git_dir = g->repository->keep_git_dir && !arg_flag(c, ARG_GitRef_tree_discardGitDir);
+	if (op.git.keep_git_dir) {
+		op.git.depth = depth < 1 ? -1 : depth > 1 ? (int)depth : 0;
+		op.git.include_tags = arg_flag(c, ARG_GitRef_tree_includeTags);
+	}
+	/* The time that clients of this API know. */
+	op.git.mtime = CLOCK_SECOND;
 	const struct node_label label = {
 		.name = arena_printf(c->arena, "git %s %s", g->repository->url, g->ref)};
 
@@ -224,6 +286,7 @@ struct err *resolve_directory_as_git(struct call *c)
 	TRY(services_for(c, n));
 	TRY(session_scratch(c->d->session, &scratch));
 	TRY(session_export_dir(c->d->session, n, scratch, c->cancel));
+	r->keep_git_dir = true;
 	r->url = keep_text(c->d, arena_printf(c->arena, "file://%s", scratch));
 	call_give(c, r);
 	return NULL;
@@ -236,6 +299,7 @@ static struct git_repository *address_repository(struct call *c, const char **re
 	const char *text = ((const struct text *)(const void *)c->self)->text;
 	const char *hash = strchr(text, '#');
 
+	r->keep_git_dir = true;
 	r->url = keep_n(c->d, text, hash ? (size_t)(hash - text) : strlen(text));
 	*ref = hash && hash[1] ? hash + 1 : "HEAD";
 	return r;

@@ -123,7 +123,7 @@ struct git_repository {
 	struct object object;
 	const char *url;
 	bool keep_git_dir;
-	const char *auth_secret;
+	const char *auth_secret; /* id of the header's value, or NULL */
 };
 struct git_ref {
 	struct object object;

@@ -34,21 +34,21 @@ MUST_USE struct err *session_node(struct session *s, const struct op *op, struct
 /* The whole config document of an image (appended) and its exact name "name@sha256:..." (caller frees). */
 MUST_USE struct err *session_image_config(
 	struct session *s, const char *ref, const char *platform, struct buf *config, char **pinned);
-/* The commit that ref (NULL: HEAD) of the repository stands for. Caller frees *commit. */
+/* The commit that the repository's ref stands for. Caller frees *commit. */
 MUST_USE struct err *session_git_commit(
-	struct session *s, const char *url, const char *ref, const struct cancel *cancel, char **commit);
+	struct session *s, const struct op_git *repo, const struct cancel *cancel, char **commit);
 
 /* Look at a source now, once for the session. */
 MUST_USE struct err *session_pin(struct session *s, struct node *n, const struct cancel *cancel);
 /* The files of a commit of a local repository in a directory of the session's own. Caller frees *dir. */
 MUST_USE struct err *session_checkout(
 	struct session *s, const char *git_dir, const char *commit, const struct cancel *cancel, char **dir);
-/* Full names of the repository's references, appended. */
+/* Full names of the repository's references, appended. Of repo only url and auth_secret count. */
 MUST_USE struct err *session_git_refs(
-	struct session *s, const char *url, const struct cancel *cancel, struct strvec *out);
-/* The best common ancestor of two commits. Caller frees. */
-MUST_USE struct err *session_git_merge_base(struct session *s, const char *url, const char *a, const char *b,
-	const struct cancel *cancel, char **out);
+	struct session *s, const struct op_git *repo, const struct cancel *cancel, struct strvec *out);
+/* The best common ancestor of two commits. Caller frees. Of repo only url and auth_secret count. */
+MUST_USE struct err *session_git_merge_base(struct session *s, const struct op_git *repo, const char *a,
+	const char *b, const struct cancel *cancel, char **out);
 
 /* ---- solving ---- */
 

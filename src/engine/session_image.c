@@ -96,9 +96,9 @@ struct err *session_image_config(
 }
 
 struct err *session_git_commit(
-	struct session *s, const char *url, const char *ref, const struct cancel *cancel, char **commit)
+	struct session *s, const struct op_git *repo, const struct cancel *cancel, char **commit)
 {
-	const struct op op = {.kind = OP_GIT, .git = {.url = url, .ref = ref}};
+	const struct op op = {.kind = OP_GIT, .git = *repo};
 	const struct source_pin *pin = NULL;
 
 	TRY(pin_source(s, &op, cancel, &pin));

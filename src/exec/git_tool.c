@@ -33,6 +33,30 @@ static bool is_repository_variable(const char *entry)
 	return false;
 }
 
+char *git_http_origin(const char *url)
+{
+	if (!cstr_starts(url, "http://") && !cstr_starts(url, "https://"))
+		return NULL;
+	const char *host = strstr(url, "://") + 3;
+	return mem_printf("%.*s%.*s/", (int)(host - url), url, (int)strcspn(host, "/?#"), host);
+}
+
+/* By variables: what is in an argument list can be read by every user of the machine. */
+static void set_auth(const struct git_call *c, struct strvec *env)
+{
+	uint64_t n = 0;
+	const char *count = envlist_get(env, "GIT_CONFIG_COUNT");
+	if (count && !str_to_u64(str_c(count), &n))
+		n = 0;
+	AUTO_FREE char *key_name = mem_printf("GIT_CONFIG_KEY_%llu", (unsigned long long)n);
+	AUTO_FREE char *value_name = mem_printf("GIT_CONFIG_VALUE_%llu", (unsigned long long)n);
+	AUTO_FREE char *key = mem_printf("http.%s.extraHeader", c->auth_url);
+	AUTO_FREE char *total = mem_printf("%llu", (unsigned long long)n + 1);
+	envlist_set(env, key_name, key);
+	envlist_set(env, value_name, c->auth_header);
+	envlist_set(env, "GIT_CONFIG_COUNT", total);
+}
+
 static void build_env(const struct git_call *c, struct strvec *env)
 {
 	for (char **p = environ; p && *p; p++)
@@ -48,6 +72,8 @@ static void build_env(const struct git_call *c, struct strvec *env)
 		envlist_set(env, "GIT_INDEX_FILE", c->index);
 	if (c->ca_file)
 		envlist_set(env, "GIT_SSL_CAINFO", c->ca_file);
+	if (c->auth_url && c->auth_header)
+		set_auth(c, env);
 }
 
 struct err *git_run(const struct git_call *c, struct buf *out)

@@ -20,10 +20,15 @@ struct git_call {
 	const char *index;       /* file to use as index, NULL: the repository's */
 	const char *ca_file;     /* PEM bundle for https, NULL: git's own */
 	const char *config;      /* one more "key=value", NULL: none */
+	const char *auth_url;    /* only requests to URLs that begin so are sent auth_header; NULL: none */
+	const char *auth_header; /* "Authorization: ..."; no other process gets to see it */
 	const char *const *args; /* after "git", NULL-terminated */
 	const struct cancel *cancel;
 };
 MUST_USE struct err *git_run(const struct git_call *c, struct buf *out);
+
+/* "https://host:1/" of a URL that is asked over HTTP, else NULL. Caller frees. */
+char *git_http_origin(const char *url);
 
 /* Id of the tree of a commit's subdirectory (NULL: its root). ERR_NOT_FOUND when there is no such commit or
  * directory. Caller frees. */

@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "exec/executor_internal.h"
 #include "exec/git_tool.h"
+#include "exec/step_internal.h"
 #include "sys/file.h"
 
 #include <errno.h>
@@ -21,9 +22,40 @@ struct git_repo {
 	struct sandbox_executor *sx;
 	const char *url;
 	const struct step_io *io;
-	char *dir; /* of the bare repository */
+	const struct git_auth *auth; /* may be NULL */
+	char *dir;                   /* of the bare repository */
 	struct store_lock *lock;
 };
+
+struct git_auth {
+	char *origin, *header;
+};
+
+static void git_auth_fini(struct git_auth *a)
+{
+	if (a->header)
+		explicit_bzero(a->header, strlen(a->header));
+	free(a->header);
+	free(a->origin);
+}
+
+static struct err *read_auth(struct sandbox_executor *sx, const struct op_git *op, struct git_auth *out)
+{
+	AUTO_BUF struct buf value = {0};
+	bool given;
+
+	out->origin = op->auth_secret ? git_http_origin(op->url) : NULL;
+	if (!out->origin)
+		return NULL;
+	TRY(secret_value(&sx->run, op->auth_secret, &value, &given));
+	struct str v = str_trim(buf_str(&value));
+	if (str_index(v, '\n') >= 0 || str_index(v, '\r') >= 0)
+		return err_new(ERR_INVALID, "the secret %s is not one line", op->auth_secret);
+	if (given)
+		out->header = mem_printf("Authorization: " STR_FMT, STR_ARG(v));
+	explicit_bzero(value.ptr, value.len);
+	return NULL;
+}
 
 static void git_repo_fini(struct git_repo *r)
 {
@@ -47,6 +79,10 @@ static struct err *run(struct git_repo *r, const char *const *args, struct buf *
 {
 	struct git_call c = {
 		.git_dir = r->dir, .ca_file = r->sx->http_ca_file, .args = args, .cancel = r->io->cancel};
+	if (r->auth) {
+		c.auth_url = r->auth->origin;
+		c.auth_header = r->auth->header;
+	}
 	return git_run(&c, out);
 }
 
@@ -230,6 +266,28 @@ static struct err *need_commit(struct git_repo *r, const char *commit, const cha
 	return has_commit(r, commit) ? NULL : no_such_ref(r, commit);
 }
 
+/* What came before the commit, as far as depth says, and tags. */
+static struct err *need_history(struct git_repo *r, const char *commit, int depth, bool tags)
+{
+	AUTO_FREE char *option = mem_printf("--depth=%d", depth);
+	const char *const deepen[] = {"fetch", "--quiet", option, "--no-tags", "--no-recurse-submodules",
+		"--", r->url, commit, NULL};
+	const char *const get_tags[] = {"fetch", "--quiet", "--force", "--prune", "--no-recurse-submodules",
+		depth < 0 ? "--no-auto-gc" : option, "--", r->url, "+refs/tags/*:refs/tags/*", NULL};
+	if (depth < 0)
+		TRY(fetch_all(r));
+	if (depth > 1) {
+		struct err *e = run(r, deepen, NULL);
+		if (err_kind(e) == ERR_CANCELED)
+			return e;
+		if (e) {
+			err_ignore(e, "not every server gives out commits by id");
+			TRY(fetch_all(r));
+		}
+	}
+	return tags ? run(r, get_tags, NULL) : NULL;
+}
+
 static struct err *commit_time(struct git_repo *r, const char *commit, int64_t *ns)
 {
 	AUTO_BUF struct buf answer = {0};
@@ -244,7 +302,8 @@ static struct err *commit_time(struct git_repo *r, const char *commit, int64_t *
 
 /* ---- pinning ---- */
 
-static void pin_digest(const struct op_git *op, const char *commit, struct digest *out)
+/* tags: as the server lists them. */
+static void pin_digest(const struct op_git *op, const char *commit, struct str tags, struct digest *out)
 {
 	AUTO(hasher_freep) struct hasher *h = hasher_new(DIGEST_SHA256);
 	hasher_add_field(h, STR("git-1"));
@@ -254,16 +313,27 @@ static void pin_digest(const struct op_git *op, const char *commit, struct diges
 	hasher_add_u64(h, op->no_submodules);
 	/* Submodules may be named relative to it, and a kept .git says where it came from. */
 	hasher_add_field(h, str_c(op->url));
+	if (op->depth || op->include_tags || op->mtime) {
+		hasher_add_u64(h, (uint64_t)op->depth);
+		hasher_add_u64(h, (uint64_t)op->mtime);
+		hasher_add_field(h, tags);
+	}
 	hasher_finish(h, out);
 }
 
 struct err *git_pin(struct sandbox_executor *sx, const struct op_git *op, const struct step_io *io,
 	struct source_pin *out)
 {
-	AUTO(git_repo_fini) struct git_repo r = {.sx = sx, .url = op->url, .io = io};
+	AUTO(git_auth_fini) struct git_auth auth = {0};
+	AUTO(git_repo_fini) struct git_repo r = {.sx = sx, .url = op->url, .io = io, .auth = &auth};
 	AUTO_FREE char *commit = NULL;
+	AUTO_BUF struct buf tags = {0};
+	const char *const list_tags[] = {"ls-remote", "--tags", "--", op->url, NULL};
+	TRY(read_auth(sx, op, &auth));
 	TRY(open_repo(&r));
 	struct err *e = find_commit(&r, op->ref && *op->ref ? op->ref : "HEAD", &commit);
+	if (!e && op->include_tags)
+		e = run(&r, list_tags, &tags);
 	AUTO_FREE char *shown = url_for_message(op->url);
 	if (e)
 		return err_wrap(e, "git repository %s", shown);
@@ -272,7 +342,7 @@ struct err *git_pin(struct sandbox_executor *sx, const struct op_git *op, const 
 					op->ref ? op->ref : "HEAD", shown, commit, op->checksum),
 			"the branch or tag has moved; update the checksum if that was meant");
 	out->text = mem_printf("%s#%s", op->url, commit);
-	pin_digest(op, commit, &out->digest);
+	pin_digest(op, commit, buf_str(&tags), &out->digest);
 	return NULL;
 }
 
@@ -282,9 +352,12 @@ struct checkout {
 	struct sandbox_executor *sx;
 	const struct step_io *io;
 	const char *url, *commit, *ref, *subdir;
-	bool keep_git_dir, submodules;
+	bool keep_git_dir, submodules, include_tags;
+	const struct git_auth *auth;
 	const char *scratch;
-	int depth;
+	int history;   /* commits in the kept .git; negative: all */
+	int64_t mtime; /* 0: the commit's */
+	int depth;     /* of submodules */
 };
 
 static struct err *check_out(const struct checkout *c, const char *dir);
@@ -403,15 +476,19 @@ static struct err *make_git_dir(const struct checkout *c, struct git_repo *r, co
 	AUTO_FREE char *git_dir = mem_printf("%s/.git", dir);
 	AUTO_FREE char *shown = url_for_message(c->url);
 	const char *const init[] = {"init", "--quiet", "--template=", "--initial-branch=main", dir, NULL};
-	const char *const fetch[] = {
-		"fetch", "--quiet", "--depth=1", "--no-tags", "--", r->dir, c->commit, NULL};
+	AUTO_FREE char *option = mem_printf("--depth=%d", c->history);
+	const char *depth = c->history < 0 ? "--no-auto-gc" : option;
+	const char *const fetch[] = {"fetch", "--quiet", depth, "--no-tags", "--", r->dir, c->commit, NULL};
+	const char *const tags[] = {
+		"fetch", "--quiet", depth, "--no-tags", "--", r->dir, "+refs/tags/*:refs/tags/*", NULL};
 	const char *const detach[] = {"update-ref", "--no-deref", "HEAD", c->commit, NULL};
 	const char *const read_tree[] = {"read-tree", "HEAD", NULL};
 	const char *const origin[] = {"config", "remote.origin.url", shown, NULL};
 	const char *const allow[] = {"config", "uploadpack.allowAnySHA1InWant", "true", NULL};
-	const char *const *const steps[] = {init, fetch, detach, read_tree, origin};
+	const char *const *const steps[] = {init, fetch, detach, read_tree, origin, tags};
+	size_t count = ARRAY_LEN(steps) - (c->include_tags ? 0 : 1);
 	TRY(run(r, allow, NULL));
-	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct git_call call = {
 			.git_dir = i ? git_dir : NULL,
 			.work_tree = i ? dir : NULL,
@@ -432,21 +509,25 @@ static struct err *make_git_dir(const struct checkout *c, struct git_repo *r, co
 
 static struct err *check_out(const struct checkout *c, const char *dir)
 {
-	AUTO(git_repo_fini) struct git_repo r = {.sx = c->sx, .url = c->url, .io = c->io};
+	AUTO(git_repo_fini) struct git_repo r = {.sx = c->sx, .url = c->url, .io = c->io, .auth = c->auth};
 	AUTO_FREE char *tree = NULL;
 	AUTO_FREE char *scratch = mem_printf("%s/%d", c->scratch, c->depth);
 	struct git_export x = {.dir = dir, .scratch = scratch, .cancel = c->io->cancel};
 	TRY(open_repo(&r));
 	TRY(need_commit(&r, c->commit, c->ref));
 	TRY(git_tree_id(r.dir, c->commit, c->subdir, c->io->cancel, &tree));
-	TRY(commit_time(&r, c->commit, &x.mtime));
+	x.mtime = c->mtime;
+	if (!x.mtime)
+		TRY(commit_time(&r, c->commit, &x.mtime));
 	TRY(dir_make_all(AT_FDCWD, scratch, 0700));
 	x.git_dir = r.dir;
 	x.tree = tree;
 	TRY(git_export(&x));
 	TRY(tree_remove(AT_FDCWD, scratch));
-	if (c->keep_git_dir && !(c->subdir && *c->subdir))
+	if (c->keep_git_dir && !(c->subdir && *c->subdir)) {
+		TRY(need_history(&r, c->commit, c->history, c->include_tags));
 		TRY(make_git_dir(c, &r, dir));
+	}
 	if (c->submodules)
 		TRY(check_out_submodules(c, &r, dir));
 	if (c->depth)
@@ -466,12 +547,14 @@ struct err *git_fetch(struct sandbox_executor *sx, const struct op_git *op, cons
 	const struct step_io *io, struct snapshot *out)
 {
 	char text[DIGEST_TEXT_MAX];
+	AUTO(git_auth_fini) struct git_auth auth = {0};
 	AUTO_FREE char *scratch = NULL;
 	AUTO_FREE char *subdir = path_rooted(op->subdir ? op->subdir : "");
 	struct layer l;
 	const char *at = strrchr(pin->text, '#');
 	if (!at || !is_commit_id(at + 1))
 		return err_new(ERR_INVALID, "\"%s\" is not the pin of a git repository", pin->text);
+	TRY(read_auth(sx, op, &auth));
 	TRY(store_scratch(sx->store, &scratch));
 	struct checkout c = {
 		.sx = sx,
@@ -482,6 +565,10 @@ struct err *git_fetch(struct sandbox_executor *sx, const struct op_git *op, cons
 		.subdir = subdir,
 		.keep_git_dir = op->keep_git_dir,
 		.submodules = !op->no_submodules,
+		.include_tags = op->include_tags,
+		.auth = &auth,
+		.history = op->depth ? op->depth : 1,
+		.mtime = op->mtime,
 		.scratch = scratch,
 	};
 	AUTO_FREE char *key = mem_printf("git-1:%s", digest_text(&pin->digest, text));
