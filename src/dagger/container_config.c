@@ -227,15 +227,13 @@ struct err *container_path(
 	return NULL;
 }
 
-struct err *container_owner(struct call *c, const struct container *ct, const char *owner, const char **out)
+const char *container_owner(struct call *c, const char *owner)
 {
-	(void)ct;
-	*out = NULL;
 	if (!owner || !*owner)
 		return NULL;
 	bool number = owner[strspn(owner, "0123456789")] == '\0';
-	*out = strchr(owner, ':') || number ? owner : arena_printf(c->arena, "%s:=", owner);
-	return NULL;
+	bool whole = strchr(owner, ':') || number;
+	return keep_text(c->d, whole ? owner : arena_printf(c->arena, "%s:=", owner));
 }
 
 /* ---- what is asked ---- */

@@ -73,8 +73,7 @@ static int add_input(struct exec_parts *p, struct node *n)
 
 static struct err *add_mount(struct call *c, struct exec_parts *p, const struct container_mount *m)
 {
-	struct exec_mount e = {
-		.target = m->path, .input = INPUT_NONE, .uid = m->uid, .gid = m->gid, .mode = m->mode};
+	struct exec_mount e = {.target = m->path, .input = INPUT_NONE, .mode = m->mode, .owner = m->owner};
 
 	switch (m->form) {
 	case FORM_DIRECTORY:

@@ -78,7 +78,7 @@ struct err *resolve_container_with_directory(struct call *c)
 		.include = include.len ? strvec_list(&include) : NULL,
 		.exclude = exclude.len ? strvec_list(&exclude) : NULL,
 	};
-	TRY(container_owner(c, ct, arg_text(c, ARG_Container_withDirectory_owner), &cp.owner));
+	cp.owner = container_owner(c, arg_text(c, ARG_Container_withDirectory_owner));
 	TRY(copy_to(c, ct, path, &cp, arena_printf(c->arena, "copy directory %s", path)));
 	call_give(c, ct);
 	return NULL;
@@ -90,7 +90,7 @@ static struct err *put_file(struct call *c, struct container *ct, const struct f
 	struct copy cp = {.from = f->node, .source = f->path, .mode = mode_text(c, mode)};
 	const char *what = arena_printf(c->arena, "copy file %s", path);
 
-	TRY(container_owner(c, ct, owner, &cp.owner));
+	cp.owner = container_owner(c, owner);
 	cp.into = into || cstr_ends(raw, "/");
 	return copy_to(c, ct, path, &cp, what);
 }
@@ -135,7 +135,7 @@ struct err *resolve_container_with_new_file(struct call *c)
 	struct file_action a = {.kind = FILE_MKFILE, .data = arg_str(c, ARG_Container_withNewFile_contents)};
 
 	TRY(container_path(c, ct, ARG_Container_withNewFile_path, ARG_Container_withNewFile_expand, &path));
-	TRY(container_owner(c, ct, arg_text(c, ARG_Container_withNewFile_owner), &a.owner));
+	a.owner = container_owner(c, arg_text(c, ARG_Container_withNewFile_owner));
 	a.mode = mode_text(c, arg_int(c, ARG_Container_withNewFile_permissions, 0644));
 	TRY(act_on(c, ct, path, &a, arena_printf(c->arena, "write %s", path)));
 	call_give(c, ct);
@@ -251,7 +251,13 @@ struct err *resolve_container_exists(struct call *c)
 
 	TRY(container_path(
 		c, container_self(c), ARG_Container_exists_path, ARG_Container_exists_expand, &path));
-	TRY(container_locate(c, container_self(c), path, &n, &inside));
+	struct err *e = container_locate(c, container_self(c), path, &n, &inside);
+	if (err_kind(e) == ERR_NOT_FOUND) {
+		err_ignore(e, "absence is an answer");
+		gql_out_bool(c->out, false);
+		return NULL;
+	}
+	TRY(e);
 	return exists_give(c, n, inside, arg_text(c, ARG_Container_exists_expectedType),
 		!arg_flag(c, ARG_Container_exists_doNotFollowSymlinks));
 }

@@ -98,17 +98,27 @@ static struct err *finish(struct call *c, struct container *ct, const struct con
 	return NULL;
 }
 
+/* Where owner is looked up, if it takes a look. */
+static struct node *names_of(const struct container *ct, const char *owner)
+{
+	return owner[strspn(owner, "0123456789:")] ? ct->root : NULL;
+}
+
 /* source as a file system of its own, so that what is written to it can be kept. */
 static struct err *mounted_root(struct call *c, struct container *ct, const struct directory *dir,
 	const char *owner_text, struct node **out)
 {
-	const char *owner = NULL;
+	const char *owner = container_owner(c, owner_text);
 
-	TRY(container_owner(c, ct, owner_text, &owner));
 	if (!owner)
 		return directory_root(c->d, dir, out);
-	const struct copy cp = {
-		.from = dir->node, .source = dir->path, .contents = true, .dest = "/", .owner = owner};
+	const struct copy cp = {.from = dir->node,
+		.source = dir->path,
+		.contents = true,
+		.dress_top = true,
+		.dest = "/",
+		.owner = owner,
+		.names = names_of(ct, owner)};
 	return node_copy(c->d, NULL, &cp, "chown", out);
 }
 
@@ -130,18 +140,20 @@ struct err *resolve_container_with_mounted_file(struct call *c)
 {
 	struct container *ct = container_copy(c);
 	struct container_mount m = {.form = FORM_FILE};
-	const char *owner = NULL;
 	struct file *file = NULL;
 
 	TRY(container_path(
 		c, ct, ARG_Container_withMountedFile_path, ARG_Container_withMountedFile_expand, &m.path));
 	TRY(arg_object(c, ARG_Container_withMountedFile_source, "File", (void **)&file));
-	TRY(container_owner(c, ct, arg_text(c, ARG_Container_withMountedFile_owner), &owner));
+	const char *owner = container_owner(c, arg_text(c, ARG_Container_withMountedFile_owner));
 	m.node = file->node;
 	m.source = file->path;
 	if (owner) {
-		const struct copy cp = {
-			.from = file->node, .source = file->path, .dest = "/file", .owner = owner};
+		const struct copy cp = {.from = file->node,
+			.source = file->path,
+			.dest = "/file",
+			.owner = owner,
+			.names = names_of(ct, owner)};
 		TRY(node_copy(c->d, NULL, &cp, "chown", &m.node));
 		m.source = "/file";
 	}
@@ -153,24 +165,6 @@ static enum cache_sharing sharing_of(const char *text)
 	return cstr_eq(text, "LOCKED")    ? CACHE_LOCKED
 	       : cstr_eq(text, "PRIVATE") ? CACHE_LOCKED
 					  : CACHE_SHARED;
-}
-
-static struct err *numeric_owner(const char *owner, uint32_t *uid, uint32_t *gid)
-{
-	AUTO_FREE char *user = owner ? mem_strndup(owner, strcspn(owner, ":")) : NULL;
-	uint64_t u = 0, g = 0;
-
-	if (!owner || !*owner)
-		return NULL;
-	const char *group = strchr(owner, ':');
-	if (!str_to_u64(str_c(user), &u) || (group && !str_to_u64(str_c(group + 1), &g)) || u > UINT32_MAX ||
-		g > UINT32_MAX)
-		return err_hint(err_new(ERR_UNSUPPORTED,
-					"the owner \"%s\" of a mount that is not a directory or file", owner),
-			"use numbers here: UID or UID:GID");
-	*uid = (uint32_t)u;
-	*gid = (uint32_t)(group ? g : u);
-	return NULL;
 }
 
 struct err *resolve_container_with_mounted_cache(struct call *c)
@@ -187,7 +181,7 @@ struct err *resolve_container_with_mounted_cache(struct call *c)
 	const char *owner = arg_text(c, ARG_Container_withMountedCache_owner);
 	if (!owner || !*owner)
 		owner = cache->owner;
-	TRY(numeric_owner(owner, &m.uid, &m.gid));
+	m.owner = container_owner(c, owner);
 	if (!dir)
 		dir = cache->source;
 	m.sharing = sharing_of(arg_text(c, ARG_Container_withMountedCache_sharing));
@@ -221,7 +215,7 @@ struct err *resolve_container_with_mounted_secret(struct call *c)
 	TRY(container_path(c, ct, ARG_Container_withMountedSecret_path,
 		ARG_Container_withMountedSecret_expand, &m.path));
 	TRY(arg_object(c, ARG_Container_withMountedSecret_source, "Secret", (void **)&secret));
-	TRY(numeric_owner(arg_text(c, ARG_Container_withMountedSecret_owner), &m.uid, &m.gid));
+	m.owner = container_owner(c, arg_text(c, ARG_Container_withMountedSecret_owner));
 	m.mode = (uint32_t)arg_int(c, ARG_Container_withMountedSecret_mode, 0400);
 	m.name = secret->id;
 	m.secret = secret;
@@ -237,7 +231,7 @@ struct err *resolve_container_with_unix_socket(struct call *c)
 	TRY(container_path(
 		c, ct, ARG_Container_withUnixSocket_path, ARG_Container_withUnixSocket_expand, &m.path));
 	TRY(arg_object(c, ARG_Container_withUnixSocket_source, "Socket", (void **)&socket));
-	TRY(numeric_owner(arg_text(c, ARG_Container_withUnixSocket_owner), &m.uid, &m.gid));
+	m.owner = container_owner(c, arg_text(c, ARG_Container_withUnixSocket_owner));
 	m.name = socket->text;
 	return finish(c, ct, &m);
 }

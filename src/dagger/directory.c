@@ -240,7 +240,7 @@ struct err *resolve_directory_diff(struct call *c)
 struct err *resolve_directory_chown(struct call *c)
 {
 	struct node *from = NULL, *n = NULL;
-	struct copy cp = {.contents = true};
+	struct copy cp = {.contents = true, .dress_top = true};
 
 	TRY(base(c, &from));
 	TRY(path_inside(c->d, "/", arg_text(c, ARG_Directory_chown_path), &cp.dest));

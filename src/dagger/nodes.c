@@ -20,26 +20,29 @@ struct err *node_copy(
 		.input = 1,
 		.sources = sources,
 		.dir_contents = cp->contents,
+		.dress_top = cp->dress_top,
 		.follow_links = !cp->contents,
 		.dest_is_dir = cp->into,
 		.include = cp->include,
 		.exclude = cp->exclude,
 		.dest = cp->dest,
 		.owner = cp->owner,
+		.names_from = cp->names ? 2 : 0,
 		.keep_owner = true,
 		.replace = true,
 		.mode = cp->mode,
 	};
 	const struct op op = {.kind = OP_FILE, .file = {.actions = &action, .action_count = 1}};
 	const struct node_label label = {.name = name};
-	struct node *inputs[] = {base, cp->from};
+	struct node *inputs[] = {base, cp->from, cp->names};
 
-	return session_node(d->session, &op, inputs, ARRAY_LEN(inputs), &label, out);
+	return session_node(d->session, &op, inputs, cp->names ? 3 : 2, &label, out);
 }
 
 struct err *directory_root(struct dagger *d, const struct directory *dir, struct node **out)
 {
-	const struct copy cp = {.from = dir->node, .source = dir->path, .contents = true, .dest = "/"};
+	const struct copy cp = {
+		.from = dir->node, .source = dir->path, .contents = true, .dress_top = true, .dest = "/"};
 
 	if (cstr_eq(dir->path, "/")) {
 		*out = dir->node;

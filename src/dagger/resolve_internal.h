@@ -36,7 +36,8 @@ struct container_mount {
 	const struct secret *secret;
 	enum cache_sharing sharing;
 	bool read_only;
-	uint32_t mode, uid, gid;
+	uint32_t mode;
+	const char *owner; /* as container_owner gives it */
 	uint64_t size;
 };
 
@@ -226,9 +227,11 @@ struct copy {
 	struct node *from;          /* NULL: empty */
 	const char *source;         /* absolute path in from */
 	bool contents;              /* of a directory */
+	bool dress_top;             /* dest looks like the directory source itself */
 	const char *dest;           /* absolute */
 	bool into;                  /* dest is a directory to put it into */
 	const char *owner, *mode;   /* NULL: as they are */
+	struct node *names;         /* root whose passwd knows owner; NULL: the base's */
 	const char *const *include; /* NULL: all */
 	const char *const *exclude;
 };
@@ -264,9 +267,9 @@ void container_ports(struct container *ct, struct vec *out);
 struct port *port_new(struct call *c, const struct exposed_port *of);
 /* A layer was made: an entry for it in the history. */
 void container_history(struct call *c, struct container *ct, const char *what);
-/* "user[:group]" as numbers, by the container's passwd and group. "" or NULL: NULL. */
-MUST_USE struct err *container_owner(
-	struct call *c, const struct container *ct, const char *owner, const char **out);
+/* "user[:group]" as steps have it: without a group it is the user's number. "" or NULL: NULL. Session-long.
+ */
+const char *container_owner(struct call *c, const char *owner);
 MUST_USE struct err *container_variant(struct container *ct, struct session_variant *out);
 
 /* ---- container_mounts.c ---- */

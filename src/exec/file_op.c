@@ -71,30 +71,41 @@ static struct err *job_tree(struct file_job *j, size_t input, struct file_tree *
 	return NULL;
 }
 
-/* "user[:group]" of a COPY: a number alone is also the group; a name alone brings its group of passwd. */
-static struct err *find_owner(struct file_job *j, const char *owner, struct dressing *how)
+/* The root in which the names of owners are looked up; *opened is closed by the caller. */
+static struct err *root_of_names(struct file_job *j, const struct file_action *a, int *opened, int *out)
 {
-	struct image_user u = {0};
-	size_t digits = strspn(owner, "0123456789");
-	bool own_group = cstr_ends(owner, ":=");
-	AUTO_FREE char *user = mem_strndup(owner, strlen(owner) - (own_group ? 2 : 0));
-	AUTO_FREE char *spec = user[digits] == '\0' ? mem_printf("%s:%s", user, user) : mem_strdup(user);
-	struct err *e = image_user_lookup(j->target.rootfd, spec, &u);
-	if (e && node_op(j->node)->file.link)
-		e = err_hint(err_wrap(e, "--chown=%s", owner),
-			"with --link only numbers can be used: the base is not looked at");
-	TRY(e);
-	how->uid = u.uid;
-	how->gid = own_group ? u.uid : u.gid;
-	image_user_fini(&u);
+	size_t input = (size_t)a->names_from;
+	const struct node *in = node_input(j->node, input);
+	AUTO(snapshot_fini) struct snapshot local = {0};
+
+	*out = j->target.rootfd;
+	if (!input)
+		return NULL;
+	if (in && node_op(in)->kind == OP_LOCAL && !j->inputs[input])
+		TRY(local_fetch(j->sx, in, j->io, &local));
+	TRY(rootfs_view(&j->sx->run, j->inputs[input] ? j->inputs[input] : &local, j->io, opened));
+	*out = *opened;
 	return NULL;
+}
+
+static struct err *find_owner(struct file_job *j, const struct file_action *a, struct dressing *how)
+{
+	AUTO_FD int opened = -1;
+	int root = -1;
+
+	TRY(root_of_names(j, a, &opened, &root));
+	struct err *e = image_owner_lookup(root, a->owner, &how->uid, &how->gid);
+	if (e && node_op(j->node)->file.link)
+		e = err_hint(err_wrap(e, "--chown=%s", a->owner),
+			"with --link only numbers can be used: the base is not looked at");
+	return e;
 }
 
 static struct err *dressing_of(struct file_job *j, const struct file_action *a, struct dressing *how)
 {
 	how->keep_owner = a->kind == FILE_COPY && a->keep_owner && !a->owner;
 	if (a->owner && *a->owner)
-		TRY(find_owner(j, a->owner, how));
+		TRY(find_owner(j, a, how));
 	how->has_mode = a->mode && *a->mode;
 	if (how->has_mode)
 		TRY(mode_spec_parse(a->mode, &how->mode));
@@ -239,6 +250,7 @@ static struct err *mount_target(
 	TRY(rootfs_lowers(&j->sx->run, base, j->io, &lowers));
 	AUTO_FREE char *upper = mem_printf("%s/fs", store_tree_path(w));
 	AUTO_FREE char *work = mem_printf("%s/work", store_tree_path(w));
+	TRY(rootfs_upper_look(lowers.ptr[lowers.len - 1], upper));
 	if (mkdir(work, 0700) < 0)
 		return err_sys(errno, "making %s", work);
 	struct overlay_request rq = {

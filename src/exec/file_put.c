@@ -370,6 +370,16 @@ static struct err *set_top_mtime(const struct dressing *how, const struct copy_m
 	return NULL;
 }
 
+static struct err *dress_top(
+	struct file_target *ft, const struct dressing *how, const struct copy_match *m, const char *path)
+{
+	struct put p = {.ft = ft, .how = how, .e = m->entry};
+	AUTO_FD int fd = -1;
+	TRY(root_open(ft->rootfd, path, O_RDONLY | O_DIRECTORY, 0, &fd));
+	look_of(&p);
+	return file_dress(fd, p.uid, p.gid, p.mode, p.mtime, path);
+}
+
 static struct err *put_dir_match(struct file_target *ft, struct file_tree *t, const struct file_action *a,
 	const struct dressing *how, const struct copy_match *m, const char *dest)
 {
@@ -384,6 +394,8 @@ static struct err *put_dir_match(struct file_target *ft, struct file_tree *t, co
 	}
 	TRY(open_top(ft, how, m, path, &fd));
 	TRY(file_put_picks(ft, t, how, &m->picks, fd));
+	if (a->dress_top)
+		return dress_top(ft, how, m, path);
 	return there ? NULL : set_top_mtime(how, m, fd);
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const no_points[] = {NULL};
 
@@ -38,6 +39,18 @@ struct err *rootfs_lowers(
 			return err_new(ERR_BUG, "layer %s has no tree", s->layers.ptr[i]);
 		push_once(out, begin, store_tree_dir(rc->store, l.tree));
 	}
+	return NULL;
+}
+
+struct err *rootfs_upper_look(const char *top, const char *upper)
+{
+	struct stat st;
+	if (stat(top, &st) < 0)
+		return err_sys(errno, "reading %s", top);
+	if (chown(upper, st.st_uid, st.st_gid) < 0)
+		return err_sys(errno, "setting the owner of %s", upper);
+	if (chmod(upper, st.st_mode & 07777) < 0)
+		return err_sys(errno, "setting the mode of %s", upper);
 	return NULL;
 }
 
@@ -73,6 +86,8 @@ struct err *rootfs_mount(
 		TRY(stubs_get(rc->cache, no_points, rc->epoch + 1, &empty));
 		strvec_push(&lowers, empty);
 	}
+	if (rq->upper && lowers.len > 1)
+		TRY(rootfs_upper_look(lowers.ptr[lowers.len - 1], rq->upper));
 	TRY(make_dir(rq->work));
 	AUTO_FD int m = -1;
 	TRY(mount_on(&lowers, rq, &m));

@@ -23,3 +23,6 @@ MUST_USE struct err *rootfs_view(
  */
 MUST_USE struct err *rootfs_lowers(
 	struct run_context *rc, const struct snapshot *s, const struct step_io *io, struct strvec *out);
+
+/* Give the empty directory upper, which is about to lie on the tree top, the mode and owner of it. */
+MUST_USE struct err *rootfs_upper_look(const char *top, const char *upper);

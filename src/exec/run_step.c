@@ -248,20 +248,21 @@ static struct err *commit(struct step *s, struct store_tree_writer **w, int64_t 
 struct err *run_step(struct run_context *rc, const struct node *node, const struct snapshot *const *inputs,
 	const struct step_io *io, struct snapshot *out)
 {
-	const struct op *op = node_op(node);
-	if (op->kind != OP_EXEC)
-		return err_new(ERR_BUG, "run_step was given a %s", op_kind_name(op->kind));
-	TRY(check_request(&op->exec));
+	if (node_op(node)->kind != OP_EXEC)
+		return err_new(ERR_BUG, "run_step was given a %s", op_kind_name(node_op(node)->kind));
+	struct op_exec op;
+	TRY(check_request(&node_op(node)->exec));
 	TRY(cancel_check(io->cancel));
 	struct arena *arena AUTO(arena_freep) = arena_new();
+	TRY(step_owners_find(rc, &node_op(node)->exec, inputs[0], io, arena, &op));
 	struct volume_set *volumes AUTO(volumes_closep) = NULL;
-	TRY(volumes_open(rc, &op->exec, inputs, io, &volumes));
+	TRY(volumes_open(rc, &op, inputs, io, &volumes));
 	struct store_tree_writer *w AUTO(store_tree_abandonp) = NULL;
 	TRY(store_tree_begin(rc->store, &w));
 	const char *dir = store_tree_path(w);
 	struct step s AUTO(step_fini) = {
 		.rc = rc,
-		.op = &op->exec,
+		.op = &op,
 		.inputs = inputs,
 		.input_count = node_input_count(node),
 		.io = io,
@@ -269,7 +270,7 @@ struct err *run_step(struct run_context *rc, const struct node *node, const stru
 		.dir = dir,
 		.upper = arena_printf(arena, "%s/fs", dir),
 		.volumes = volumes,
-		.capture = rc->captured || op->exec.redirect_stdout || op->exec.redirect_stderr,
+		.capture = rc->captured || op.redirect_stdout || op.redirect_stderr,
 	};
 	/* By the file system's own clock, which gives no later file an earlier time than this fresh
 	 * directory's. */

@@ -96,6 +96,13 @@ void step_mounts_plan(struct attempt *a, struct sandbox_plan *p);
 /* Points that the root must have for them. */
 void step_mounts_points(const struct attempt *a, struct strvec *points);
 
+/* ---- step_owners.c ---- */
+
+/* op with the numbers of its mounts' owners, found in root (NULL: empty). What *out points to is op's or in
+ * arena. */
+MUST_USE struct err *step_owners_find(struct run_context *rc, const struct op_exec *op,
+	const struct snapshot *root, const struct step_io *io, struct arena *arena, struct op_exec *out);
+
 /* ---- step_secrets.c ---- */
 
 /* The value of a secret; *found false when nobody gave it. */

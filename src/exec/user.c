@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <string.h>
 
 #define DATABASE_MAX (16u << 20)
 #define GROUPS_MAX 65536
@@ -158,4 +159,18 @@ struct err *image_user_lookup(int rootfd, const char *spec, struct image_user *o
 	TRY(read_database(rootfd, "/etc/passwd", &passwd));
 	TRY(read_database(rootfd, "/etc/group", &group));
 	return image_user_find(buf_str(&passwd), buf_str(&group), spec, out);
+}
+
+struct err *image_owner_lookup(int rootfd, const char *spec, uint32_t *uid, uint32_t *gid)
+{
+	AUTO(image_user_fini) struct image_user u = {0};
+	bool own_group = cstr_ends(spec, ":=");
+	AUTO_FREE char *user = mem_strndup(spec, strlen(spec) - (own_group ? 2 : 0));
+	bool number = user[strspn(user, "0123456789")] == '\0';
+	AUTO_FREE char *full = number ? mem_printf("%s:%s", user, user) : NULL;
+
+	TRY(image_user_lookup(rootfd, full ? full : user, &u));
+	*uid = u.uid;
+	*gid = own_group ? u.uid : u.gid;
+	return NULL;
 }

@@ -30,3 +30,9 @@ MUST_USE struct err *image_user_find(
  * one, that alone.
  */
 MUST_USE struct err *image_user_lookup(int rootfd, const char *spec, struct image_user *out);
+
+/*
+ * Who a file is given to: "user[:group]" as above, but a number alone is the group too, and "user:=" means
+ * the user's number as the group.
+ */
+MUST_USE struct err *image_owner_lookup(int rootfd, const char *spec, uint32_t *uid, uint32_t *gid);

@@ -115,6 +115,7 @@ static void write_mount(struct buf *out, const struct exec_mount *m)
 	put_flag(&w, "keep", m->keep);
 	put_number(&w, "kind", (uint64_t)m->kind + 1);
 	put_number(&w, "mode", m->mode);
+	put_text(&w, "owner", m->owner);
 	put_flag(&w, "required", m->required);
 	put_text(&w, "secretId", m->secret_id);
 	put_number(&w, "sharing", (uint64_t)m->sharing);
@@ -177,6 +178,7 @@ static void write_action(struct buf *out, const struct file_action *a)
 	put_text(&w, "dest", a->dest);
 	put_flag(&w, "destIsDir", a->dest_is_dir);
 	put_flag(&w, "dirContents", a->dir_contents);
+	put_flag(&w, "dressTop", a->dress_top);
 	put_list(&w, "exclude", a->exclude);
 	put_flag(&w, "followLinks", a->follow_links);
 	put_list(&w, "include", a->include);
@@ -185,6 +187,7 @@ static void write_action(struct buf *out, const struct file_action *a)
 	put_flag(&w, "keepOwner", a->keep_owner);
 	put_flag(&w, "makeParents", a->make_parents);
 	put_text(&w, "mode", a->mode);
+	put_number(&w, "namesFrom", (uint64_t)a->names_from);
 	put_text(&w, "owner", a->owner);
 	put_flag(&w, "parents", a->parents);
 	put_flag(&w, "replace", a->replace);

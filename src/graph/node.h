@@ -96,7 +96,9 @@ struct exec_mount {
 	const char *env;       /* SECRET: variable that receives it, or NULL */
 	bool required;
 	uint32_t mode, uid, gid; /* CACHE, SECRET, SSH */
-	uint64_t size;           /* TMPFS; 0: unlimited */
+	const char *owner; /* CACHE, SECRET: "user[:group]" as of a file action, names of input 0; instead of
+			      uid and gid; NULL: those count */
+	uint64_t size;     /* TMPFS; 0: unlimited */
 };
 
 struct op_exec {
@@ -131,6 +133,7 @@ struct file_action {
 	bool wildcard;              /* sources are path_match patterns a component each */
 	bool allow_empty;  /* a wildcard without matches is fine; the frontend sets it as its language says */
 	bool dir_contents; /* a directory source means what is in it (Dockerfile COPY) */
+	bool dress_top;    /* with dir_contents: dest takes mode, owner and times of the source directory */
 	bool follow_links; /* a source that is a symlink is followed (its last component) */
 	bool dest_is_dir;  /* dest ended with a slash, or there are several sources */
 	bool parents;      /* COPY --parents: keep the sources' parent directories below dest (after "/./") */
@@ -143,6 +146,7 @@ struct file_action {
 	const char *dest;   /* absolute, clean */
 	const char *owner;  /* "user[:group]", names or numbers, "user:=" for the user's number as its group;
 			       NULL: 0:0, and COPY from another node keeps  owners */
+	int names_from;     /* index of the input in whose passwd owner is looked up; 0: the base */
 	bool keep_owner;    /* COPY: owners of the source stay (COPY --from); owner wins if set */
 	const char *mode;   /* octal or symbolic; NULL: source's, or 0755/0644 */
 	struct str data;    /* MKFILE */

@@ -45,6 +45,9 @@ static struct err *check_exec(const struct op_exec *o, size_t input_count)
 static struct err *check_action(const struct file_action *a, size_t input_count)
 {
 	TRY(check_absolute("destination", a->dest));
+	if (a->names_from < 0 || (size_t)a->names_from >= input_count)
+		return err_new(ERR_BUG, "\"%s\" is given to a user of input %d of %zu", a->dest,
+			a->names_from, input_count);
 	if (a->kind == FILE_SYMLINK && (!a->target || !*a->target))
 		return err_new(ERR_INVALID, "symlink \"%s\" has no target", a->dest);
 	if (a->kind != FILE_COPY)

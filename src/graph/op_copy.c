@@ -26,6 +26,7 @@ static void copy_exec(struct arena *a, struct op_exec *o)
 		m->cache_id = arena_strdup(a, m->cache_id);
 		m->secret_id = arena_strdup(a, m->secret_id);
 		m->env = arena_strdup(a, m->env);
+		m->owner = arena_strdup(a, m->owner);
 	}
 	o->mounts = mounts;
 	o->argv = copy_list(a, o->argv);
