@@ -35,7 +35,8 @@ struct run_context {
 	size_t secret_count;
 	const struct ssh_source *ssh;
 	size_t ssh_count;
-	int64_t epoch; /* ns; the mtime of what steps write, and SOURCE_DATE_EPOCH */
+	bool host_sockets; /* an agent's id may be the absolute path of any socket of this machine */
+	int64_t epoch;     /* ns; the mtime of what steps write, and SOURCE_DATE_EPOCH */
 	bool shell_on_failure;
 	exec_captured *captured; /* may be NULL */
 	void *captured_ctx;

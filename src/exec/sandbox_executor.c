@@ -280,6 +280,7 @@ struct err *sandbox_executor_new(const struct sandbox_executor_options *opt, str
 		.secret_count = sx->secret_count,
 		.ssh = sx->ssh,
 		.ssh_count = sx->ssh_count,
+		.host_sockets = opt->host_dirs,
 		.epoch = opt->epoch,
 		.shell_on_failure = opt->shell_on_failure,
 		.captured = opt->captured,

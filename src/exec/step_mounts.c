@@ -88,6 +88,8 @@ static struct err *open_cache(struct step *s, struct step_mount *m, size_t i)
 static struct err *open_ssh(const struct step *s, struct step_mount *m)
 {
 	const char *id = m->want->secret_id ? m->want->secret_id : "default";
+	if (s->rc->host_sockets && path_is_abs(id))
+		m->socket = id;
 	for (size_t i = 0; i < s->rc->ssh_count; i++) {
 		if (cstr_eq(s->rc->ssh[i].id, id))
 			m->socket = s->rc->ssh[i].socket;
