@@ -27,6 +27,7 @@ def test_plaintext_and_name(sdk, plain, nonce):
 
 
 def test_a_mounted_secret(sdk, plain, nonce):
+    """In memory, whichever kind: ramfs is never swapped out."""
     out = sdk(
         """
         c = box().with_mounted_secret("/run/s", dag.set_secret(nonce, plain))
