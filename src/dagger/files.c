@@ -203,23 +203,74 @@ struct err *gitignore_patterns(
 	return read_gitignores(dir, "", 0, out);
 }
 
-static bool has_git_above(const char *dir)
+/* The pattern of a directory as it reads within below ("a/b/") of it; false: it is for somewhere else. */
+static bool pattern_within(const char *pattern, const char *below, struct buf *out)
 {
+	bool negated = *pattern == '!';
+	struct str path = str_c(below), name;
+
+	pattern += negated;
+	while (str_split(&path, '/', &name) && name.len && !cstr_starts(pattern, "**/")) {
+		const char *slash = strchr(pattern, '/');
+		AUTO_FREE char *part = mem_strndup(pattern, strcspn(pattern, "/"));
+		AUTO_FREE char *text = mem_strndup(name.ptr, name.len);
+		if (!slash || path_match(part, text) != 1)
+			return false;
+		pattern = slash + 1;
+	}
+	buf_addf(out, "%s%s", negated ? "!" : "", pattern);
+	return true;
+}
+
+/* What the .gitignore in a directory above, of which dir is the part below, leaves out of dir. */
+static struct err *gitignore_above(const char *above, const char *below, struct strvec *out)
+{
+	AUTO_FREE char *file = path_join(above, ".gitignore");
+	AUTO_STRVEC struct strvec all = {0};
+	AUTO_BUF struct buf text = {0};
+	struct str rest, line;
+
+	struct err *e = file_read(AT_FDCWD, file, GITIGNORE_MAX, &text);
+	if (err_kind(e) == ERR_NOT_FOUND) {
+		err_ignore(e, "few directories have one");
+		return NULL;
+	}
+	TRY(e);
+	rest = buf_str(&text);
+	while (str_split(&rest, '\n', &line))
+		add_git_pattern("", line, &all);
+	for (size_t i = 0; i < all.len; i++) {
+		AUTO_BUF struct buf within = {0};
+		if (pattern_within(all.ptr[i], below, &within))
+			strvec_push(out, buf_cstr(&within));
+	}
+	return NULL;
+}
+
+/* What the files above dir in its repository leave out of it; *found false if it is in none. */
+static struct err *repository_patterns(const char *dir, struct strvec *out, bool *found)
+{
+	AUTO_STRVEC struct strvec above = {0};
 	AUTO_FREE char *at = mem_strdup(dir);
 
-	for (;;) {
+	for (*found = false; !*found;) {
 		AUTO_FREE char *git = path_join(at, ".git");
-		bool there = false;
-		struct err *e = file_exists(AT_FDCWD, git, &there);
+		struct err *e = file_exists(AT_FDCWD, git, found);
 		err_ignore(e, "what cannot be looked at is no repository of ours");
-		if (there)
-			return true;
-		if (cstr_eq(at, "/"))
-			return false;
+		strvec_push(&above, at);
+		if (*found || cstr_eq(at, "/"))
+			break;
 		char *up = path_dir(at);
 		mem_freep(&at);
 		at = up;
 	}
+	/* The nearest says the last word; that of dir itself is read with those below it. */
+	for (size_t i = above.len; *found && i-- > 1;) {
+		const char *rest = dir + strlen(above.ptr[i]);
+		AUTO_FREE char *below = mem_printf("%s/", *rest == '/' ? rest + 1 : rest);
+		TRY(gitignore_above(above.ptr[i], below, out));
+	}
+	return NULL;
 }
 
 struct err *host_directory_node(struct call *c, const char *dir, const struct strvec *include,
@@ -248,6 +299,16 @@ static void drop_escaping(struct strvec *patterns)
 			strvec_remove(patterns, i);
 }
 
+/* As clients know it of the API. */
+static struct err *host_lacks(const char *path)
+{
+	struct stat st;
+
+	if (fstatat(AT_FDCWD, path, &st, 0) == 0 || errno != ENOENT)
+		return NULL;
+	return err_new(ERR_NOT_FOUND, "on the host: %s: no such file or directory", path);
+}
+
 struct host_args {
 	const char *path;
 	unsigned include, exclude;
@@ -264,10 +325,14 @@ static struct err *host_directory(struct call *c, const struct host_args *a, str
 	arg_texts(c, a->exclude, &exclude);
 	drop_escaping(&include);
 	drop_escaping(&exclude);
+	TRY(host_lacks(dir));
 	struct err *e = file_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0, &fd);
 	if (e)
 		return err_wrap(e, "the directory %s of the host", dir);
-	if (a->gitignore && has_git_above(dir))
+	bool in_repository = false;
+	if (a->gitignore)
+		TRY(repository_patterns(dir, &exclude, &in_repository));
+	if (in_repository)
 		TRY(read_gitignores(fd, "", 0, &exclude));
 	return host_directory_node(c, dir, &include, &exclude, a->no_cache, out);
 }
@@ -296,6 +361,7 @@ static struct err *host_file(struct call *c, const char *path, bool no_cache)
 	struct node *n = NULL;
 	struct stat st;
 
+	TRY(host_lacks(full));
 	if (fstatat(AT_FDCWD, full, &st, 0) < 0)
 		return err_sys(errno, "the file %s of the host", full);
 	if (!S_ISREG(st.st_mode))

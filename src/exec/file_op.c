@@ -133,6 +133,8 @@ static struct err *do_copy(struct file_job *j, const struct file_action *a, stru
 	TRY(job_tree(j, (size_t)a->input, &t));
 	how->keep_mtime = !file_tree_is_live(t);
 	j->target.replace = a->replace;
+	/* Who owns a file on this machine means nothing elsewhere. */
+	how->keep_owner = how->keep_owner && !file_tree_is_live(t);
 	struct err *e = copy_sources(t, a, &matches);
 	if (!e)
 		e = copy_all(j, a, how, t, &matches);
