@@ -186,7 +186,7 @@ struct err *resolve_container_with_secret_variable(struct call *c)
 	TRY(arg_object(c, ARG_Container_withSecretVariable_secret, "Secret", (void **)&secret));
 	drop_variable(ct, name);
 	drop_secret_variable(ct, name);
-	vec_push_copy(&ct->secret_env, &(struct secret_variable){keep_text(c->d, name), secret->id, secret});
+	vec_push_copy(&ct->secret_env, &(struct secret_variable){keep_text(c->d, name), secret});
 	return give(c, ct);
 }
 

@@ -97,9 +97,8 @@ static struct err *add_mount(struct call *c, struct exec_parts *p, const struct 
 		e.size = m->size;
 		break;
 	case FORM_SECRET:
-		TRY(secret_ready(c, m->secret));
+		TRY(secret_ready(c, m->secret, &e.secret_id));
 		e.kind = MOUNT_SECRET;
-		e.secret_id = m->name;
 		e.required = true;
 		break;
 	case FORM_SOCKET:
@@ -118,10 +117,11 @@ static struct err *gather(struct call *c, const struct container *ct, struct exe
 		TRY(add_mount(c, p, vec_at(&ct->mounts, i)));
 	for (size_t i = 0; i < ct->secret_env.len; i++) {
 		const struct secret_variable *v = vec_at(&ct->secret_env, i);
-		TRY(secret_ready(c, v->secret));
+		const char *id = NULL;
+		TRY(secret_ready(c, v->secret, &id));
 		vec_push_copy(&p->mounts, &(struct exec_mount){.kind = MOUNT_SECRET,
 						  .input = INPUT_NONE,
-						  .secret_id = v->secret_id,
+						  .secret_id = id,
 						  .env = v->name,
 						  .required = true});
 	}

@@ -217,7 +217,6 @@ struct err *resolve_container_with_mounted_secret(struct call *c)
 	TRY(arg_object(c, ARG_Container_withMountedSecret_source, "Secret", (void **)&secret));
 	m.owner = container_owner(c, arg_text(c, ARG_Container_withMountedSecret_owner));
 	m.mode = (uint32_t)arg_int(c, ARG_Container_withMountedSecret_mode, 0400);
-	m.name = secret->id;
 	m.secret = secret;
 	return finish(c, ct, &m);
 }

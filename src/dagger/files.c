@@ -462,11 +462,9 @@ struct err *resolve_address_socket(struct call *c)
 
 struct err *resolve_address_secret(struct call *c)
 {
-	struct secret *s = OBJECT_NEW(c, "Secret", secret);
+	struct secret *s = NULL;
 
-	s->uri = keep_text(c->d, address_self(c));
-	s->id = keep_text(c->d, arena_printf(c->arena, "uri:%s", s->uri));
-	TRY(secret_check_uri(s->uri));
+	TRY(secret_of_uri(c, address_self(c), NULL, &s));
 	call_give(c, s);
 	return NULL;
 }

@@ -108,6 +108,7 @@ const char *url_file_name(struct call *c, const char *url)
 struct err *resolve_query_http(struct call *c)
 {
 	const char *url = arg_text(c, ARG_Query_http_url), *name = arg_text(c, ARG_Query_http_name);
+	const char *auth_id = NULL;
 	struct secret *auth = NULL;
 	struct node *n = NULL;
 
@@ -116,7 +117,7 @@ struct err *resolve_query_http(struct call *c)
 			ERR_UNSUPPORTED, "not supported by cooper: Query.http(experimentalServiceHost)");
 	TRY(arg_object(c, ARG_Query_http_authHeader, "Secret", (void **)&auth));
 	if (auth)
-		TRY(secret_ready(c, auth));
+		TRY(secret_ready(c, auth, &auth_id));
 	if (!name || !*name)
 		name = url_file_name(c, url);
 	const struct op op = {.kind = OP_HTTP,
@@ -125,7 +126,7 @@ struct err *resolve_query_http(struct call *c)
 			.checksum = arg_text(c, ARG_Query_http_checksum),
 			.mode = (uint32_t)arg_int(c, ARG_Query_http_permissions, 0600),
 			.server_time = true,
-			.auth_secret = auth ? auth->id : NULL}};
+			.auth_secret = auth_id}};
 	const struct node_label label = {.name = arena_printf(c->arena, "http %s", url)};
 	TRY(session_node(c->d->session, &op, NULL, 0, &label, &n));
 	TRY(session_pin(c->d->session, n, c->cancel));
@@ -193,11 +194,9 @@ struct err *resolve_query_set_secret(struct call *c)
 
 struct err *resolve_query_secret(struct call *c)
 {
-	struct secret *s = OBJECT_NEW(c, "Secret", secret);
+	struct secret *s = NULL;
 
-	s->uri = keep_text(c->d, arg_text(c, ARG_Query_secret_uri));
-	s->id = keep_text(c->d, arena_printf(c->arena, "uri:%s", s->uri));
-	TRY(secret_check_uri(s->uri));
+	TRY(secret_of_uri(c, arg_text(c, ARG_Query_secret_uri), arg_text(c, ARG_Query_secret_cacheKey), &s));
 	call_give(c, s);
 	return NULL;
 }

@@ -32,7 +32,7 @@ struct container_mount {
 	const char *path;   /* absolute, clean */
 	struct node *node;  /* DIRECTORY, FILE; of CACHE the first content, or NULL */
 	const char *source; /* path in node */
-	const char *name;   /* cache key, secret id, socket path */
+	const char *name;   /* cache key, socket path */
 	const struct secret *secret;
 	enum cache_sharing sharing;
 	bool read_only;
@@ -56,7 +56,7 @@ struct container {
 	const char *image_ref;      /* only straight after from */
 };
 struct secret_variable {
-	const char *name, *secret_id;
+	const char *name;
 	const struct secret *secret;
 };
 struct exposed_port {
@@ -84,7 +84,7 @@ struct secret {
 	struct object object;
 	const char *name; /* or */
 	const char *uri;
-	const char *id; /* under which steps find it */
+	const char *id; /* under which steps find it; NULL: its value says (secret_ready) */
 };
 struct cache_volume {
 	struct object object;
@@ -331,12 +331,13 @@ const char *env_file_value(struct call *c, const struct env_file *f, const char 
 
 /* ---- secrets ---- */
 
-/* Make the value of s known to steps; ERR_NOT_FOUND says which one nobody knows. */
-MUST_USE struct err *secret_ready(struct call *c, const struct secret *s);
+/* Make the value of s known to steps, which find it as *id (lives with the call). ERR_NOT_FOUND says which
+ * one nobody knows. */
+MUST_USE struct err *secret_ready(struct call *c, const struct secret *s, const char **id);
+/* A secret that is read from uri. cache_key (NULL: none) is what it counts as instead of its value. */
+MUST_USE struct err *secret_of_uri(
+	struct call *c, const char *uri, const char *cache_key, struct secret **out);
 MUST_USE struct err *secret_text(struct call *c, const struct secret *s, struct buf *out);
-
-/* ERR_UNSUPPORTED when cooper cannot read it. */
-MUST_USE struct err *secret_check_uri(const char *uri);
 
 /* ---- services ---- */
 

@@ -20,7 +20,7 @@ static const char *uri_rest(const char *uri, const char *scheme)
 	return strncmp(uri, scheme, len) == 0 && cstr_starts(uri + len, "://") ? uri + len + 3 : NULL;
 }
 
-struct err *secret_check_uri(const char *uri)
+static struct err *check_uri(const char *uri)
 {
 	for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
 		if (uri_rest(uri, schemes[i]))
@@ -72,13 +72,40 @@ struct err *secret_text(struct call *c, const struct secret *s, struct buf *out)
 	return NULL;
 }
 
-struct err *secret_ready(struct call *c, const struct secret *s)
+struct err *secret_of_uri(struct call *c, const char *uri, const char *cache_key, struct secret **out)
+{
+	struct secret *s = OBJECT_NEW(c, "Secret", secret);
+
+	TRY(check_uri(uri));
+	s->uri = keep_text(c->d, uri);
+	if (cache_key && *cache_key)
+		s->id = keep_text(c->d, arena_printf(c->arena, "key:%s", cache_key));
+	*out = s;
+	return NULL;
+}
+
+/* The value is read anew for each step that is made, so that a step gets the one that it counts. */
+static struct err *ready_from_uri(struct call *c, const struct secret *s, struct str value, const char **id)
+{
+	AUTO_FREE char *hash = NULL;
+
+	*id = s->id;
+	if (!s->id) {
+		TRY(session_hash_secret(c->d->session, value, &hash));
+		*id = arena_printf(c->arena, "value:%s", hash);
+	}
+	session_set_secret(c->d->session, *id, value);
+	return NULL;
+}
+
+struct err *secret_ready(struct call *c, const struct secret *s, const char **id)
 {
 	AUTO_BUF struct buf value = {0};
 
+	*id = s->id;
 	struct err *e = secret_text(c, s, &value);
 	if (!e && s->uri)
-		session_set_secret(c->d->session, s->id, buf_str(&value));
+		e = ready_from_uri(c, s, buf_str(&value), id);
 	if (value.ptr)
 		explicit_bzero(value.ptr, value.cap);
 	return e;

@@ -88,6 +88,9 @@ MUST_USE struct err *session_gc(struct session *s);
 void session_set_secret(struct session *s, const char *id, struct str value);
 /* *found false if nobody gave it; the value is appended. */
 MUST_USE struct err *session_secret(struct session *s, const char *id, struct buf *out, bool *found);
+/* Equal for equal values of this store's sessions; tells nothing of the value without the store. Caller
+ * frees. */
+MUST_USE struct err *session_hash_secret(struct session *s, struct str value, char **out);
 
 /* ---- images ---- */
 
