@@ -165,13 +165,17 @@ static struct err *image_options(
 
 	opt->cancel = c->cancel;
 	opt->docker_types = types && strncasecmp(types, "docker", 6) == 0;
-	if (!compression || strcasecmp(compression, "gzip") == 0)
+	if (!compression)
 		return NULL;
-	if (strcasecmp(compression, "zstd") == 0) {
+	opt->recode = true;
+	if (strcasecmp(compression, "gzip") == 0)
+		opt->codec = CODEC_GZIP;
+	else if (strcasecmp(compression, "zstd") == 0)
 		opt->codec = CODEC_ZSTD;
-		return NULL;
-	}
-	return err_new(ERR_UNSUPPORTED, "not supported by cooper: layers compressed with %s", compression);
+	else if (strcasecmp(compression, "uncompressed") != 0)
+		return err_new(
+			ERR_UNSUPPORTED, "not supported by cooper: layers compressed with %s", compression);
+	return NULL;
 }
 
 static bool is_empty(const struct container *ct)

@@ -70,6 +70,10 @@ MUST_USE struct err *build_make_image(struct build *b, struct build_result *out)
 /* assemble.c: the same image under Docker's media types. */
 MUST_USE struct err *engine_docker_manifest(struct engine *e, struct descriptor *manifest);
 
+/* recode.c: the same image with each layer compressed with codec (CODEC_NONE: not at all). */
+MUST_USE struct err *engine_recode_layers(
+	struct engine *e, enum codec codec, const struct transfer_io *io, struct descriptor *manifest);
+
 /* pack.c: layers bound for export are packed in the background as soon as their step ends. */
 struct packer *packer_new(struct build *b);
 void packer_on_result(void *ctx, const struct node *n, const struct snapshot *s);

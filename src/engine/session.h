@@ -101,7 +101,8 @@ struct session_variant {
 	const char *const *annotations; /* "K=V"; may be NULL */
 };
 struct session_image_options {
-	enum codec codec;            /* CODEC_NONE: gzip */
+	enum codec codec;            /* of layers made here; CODEC_NONE: gzip */
+	bool recode;                 /* codec is for all layers, and CODEC_NONE means none */
 	bool docker_types;           /* Docker's media types instead of OCI's */
 	const struct cancel *cancel; /* may be NULL */
 };

@@ -152,6 +152,7 @@ struct err *session_image(struct session *s, const struct session_variant *varia
 	const struct session_image_options *opt, struct descriptor *out, struct build_result *result)
 {
 	struct vec manifests = VEC_OF(struct descriptor);
+	const struct transfer_io io = {s->events, 0, opt->cancel};
 	struct err *e = NULL;
 
 	if (!count)
@@ -159,6 +160,8 @@ struct err *session_image(struct session *s, const struct session_variant *varia
 	for (size_t i = 0; !e && i < count; i++) {
 		struct build_result r = {0};
 		e = build_variant(s, &variants[i], opt, &r);
+		if (!e && opt->recode)
+			e = engine_recode_layers(s->engine, opt->codec, &io, &r.manifest);
 		if (!e && opt->docker_types)
 			e = engine_docker_manifest(s->engine, &r.manifest);
 		struct descriptor *d = vec_push(&manifests);
