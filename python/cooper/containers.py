@@ -50,7 +50,7 @@ def _container(image: Image) -> dagger.Container:
 
 def _builder(image: Image, env: Mapping[str, str] | None, caches: Mapping[str, str]) -> dagger.Container:
     """A container to build in: at /src, with variables and cache volumes. caches: variable of a tool -> name of the volume it is to point at."""
-    made = _container(image).with_user("0").with_workdir("/src")
+    made = _container(image).without_user().with_workdir("/src")
     for variable, name in caches.items():
         path = f"/var/cache/build/{name}"
         made = made.with_mounted_cache(path, dag.cache_volume(name)).with_env_variable(variable, path)
@@ -59,8 +59,9 @@ def _builder(image: Image, env: Mapping[str, str] | None, caches: Mapping[str, s
     return made
 
 
-def _shell(container: dagger.Container, script: str) -> dagger.Container:
-    return container.with_exec(["sh", "-euc", script])
+def _shell(container: dagger.Container, *commands: str) -> dagger.Container:
+    # As a RUN of a Dockerfile, whose results it shares.
+    return container.with_exec(["/bin/sh", "-c", " && ".join(commands)])
 
 
 def clone(url: str, tag: str, *, keep_git_dir: bool = False) -> dagger.Directory:
@@ -160,31 +161,35 @@ def python_venv(
     return made.with_exec(install).directory(path)
 
 
-def _runtime(container: dagger.Container, install: str, clean: str, user: str, uid: int | None, gid: int | None) -> dagger.Container:
-    if uid is None:
-        return _shell(container, f"{install}\n{clean}") if install else container
+def _runtime(
+    image: Image, packages: Sequence[str], install: Sequence[str], clean: str, user: str, uid: int | None, gid: int | None
+) -> dagger.Container:
+    made = _container(image).without_user()
+    commands = [*install, clean] if packages else []
     group = uid if gid is None else gid
-    # No line in /etc/shadow: the day of the build would stand there.
-    add = f"echo {user}:x:{group}: >> /etc/group\necho {user}:x:{uid}:{group}::/nonexistent:/sbin/nologin >> /etc/passwd"
-    made = _shell(container, "\n".join(filter(None, (install, add, clean if install else ""))))
-    return made.with_user(f"{uid}:{group}")
+    if uid is not None:
+        # No line in /etc/shadow: the day of the build would stand there.
+        commands += [f"echo {user}:x:{group}: >> /etc/group", f"echo {user}:x:{uid}:{group}::/nonexistent:/sbin/nologin >> /etc/passwd"]
+    if commands:
+        made = _shell(made, *commands)
+    return made if uid is None else made.with_user(f"{uid}:{group}")
 
 
 def debian_runtime(*packages: str, image: Image = DEBIAN, user: str = "app", uid: int | None = USER, gid: int | None = None) -> dagger.Container:
     """Debian (or Ubuntu) with packages, running as a user of its own. uid=None: stay root, as in a container to build in. gid: default the uid."""
-    install = ""
-    if packages:
+    install = [
         # SOURCE_DATE_EPOCH: the day on which a package makes its user would else stand in /etc/shadow.
-        install = "export SOURCE_DATE_EPOCH=0 DEBIAN_FRONTEND=noninteractive\napt-get update\n"
-        install += f"apt-get install -y --no-install-recommends {shlex.join(packages)}"
+        "export SOURCE_DATE_EPOCH=0 DEBIAN_FRONTEND=noninteractive",
+        "apt-get update",
+        f"apt-get install -y --no-install-recommends {shlex.join(packages)}",
+    ]
     clean = "rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/ldconfig/* /var/cache/debconf/*-old"
-    return _runtime(_container(image).with_user("0"), install, clean, user, uid, gid)
+    return _runtime(image, packages, install, clean, user, uid, gid)
 
 
 def alpine_runtime(*packages: str, image: Image = ALPINE, user: str = "app", uid: int | None = USER, gid: int | None = None) -> dagger.Container:
     """Alpine with packages, running as a user of its own. uid=None: stay root, as in a container to build in. gid: default the uid."""
-    install = f"apk add --no-cache {shlex.join(packages)}" if packages else ""
-    return _runtime(_container(image).with_user("0"), install, "rm -rf /var/log/* /var/cache/apk/*", user, uid, gid)
+    return _runtime(image, packages, [f"apk add --no-cache {shlex.join(packages)}"], "rm -rf /var/log/* /var/cache/apk/*", user, uid, gid)
 
 
 async def fetch_release(
@@ -210,7 +215,7 @@ async def fetch_release(
     if "checksum" in inspect.signature(dag.http).parameters:
         return dag.http(address, checksum=f"sha256:{digest}", permissions=permissions)
     name = address.rsplit("/", 1)[-1]
-    there = _container(image).with_user("0").with_workdir("/download").with_file(name, dag.http(address, permissions=permissions))
+    there = _container(image).without_user().with_workdir("/download").with_file(name, dag.http(address, permissions=permissions))
     return there.with_exec(["sha256sum", "-c", "-"], stdin=f"{digest}  {name}\n").file(name)
 
 

@@ -8,7 +8,7 @@ The session is the one in DAGGER_SESSION_PORT and DAGGER_SESSION_TOKEN. stdin is
 FD gets one line of JSON:
 
     {"id": ID}           the container, after its sync(); the exit status is 0
-    {"error": {...}}     the exit status is 1; stderr has it for people, with the frames of the repository's own files
+    {"error": {...}}     the exit status is 1; stderr has what does not fit in there, such as a traceback of the repository's own frames
 
 An error has "type" (the class of the exception) and "message", and where known "file" (relative to the root), "line" and "code", the line itself. For errors
 of the engine this is the innermost line of the repository that asked for what failed: calls are lazy, so that is seldom where the exception was raised.
@@ -88,7 +88,7 @@ class Calls:
 
     def __init__(self, places):
         self.places = places
-        self.made = []  # field, arguments, [(file, line), ...] from the outermost to the innermost
+        self.made = []  # field, arguments, calls before it, [(file, line), ...] from the outermost to the innermost
 
     def watch(self, type_):
         select = getattr(type_, "_select", None)
@@ -97,7 +97,8 @@ class Calls:
 
         def remember(obj, *args, **kwargs):
             if len(args) >= 2:
-                self.made.append((args[0], [arg.value for arg in args[1]], self.asking(sys._getframe(1))))
+                before = getattr(getattr(obj, "_ctx", None), "selections", ())
+                self.made.append((args[0], [arg.value for arg in args[1]], before, self.asking(sys._getframe(1))))
             return select(obj, *args, **kwargs)
 
         type_._select = remember
@@ -112,17 +113,26 @@ class Calls:
 
     def failed(self, exc):
         """The chains of lines, usually one, that can have asked for what failed."""
-        command = getattr(exc, "command", None)
-        if command:
+        command, text = getattr(exc, "command", None), str(exc)
+
+        def ran(field, args):
             # The command that ran may have an entrypoint before the arguments.
-            fits = [1 if field == "withExec" and args[0] and command[-len(args[0]) :] == args[0] else 0 for field, args, _ in self.made]
-        else:
+            return int(field == "withExec" and bool(args[0]) and command[-len(args[0]) :] == args[0])
+
+        def named(args):
             # Messages name what they are about: an address, a path, a tag.
-            text = str(exc)
-            words = [[a for a in args if isinstance(a, str) and len(a) > 2 and a in text] for _, args, _ in self.made]
-            fits = [max(map(len, some), default=0) for some in words]
+            return max((len(a) for a in args if isinstance(a, str) and len(a) > 2 and a in text), default=0)
+
+        def told(field, args, before):
+            own, parts = named(args), ("directory", "file")
+            if not own or field not in parts:
+                return own
+            # A path may be put together by several calls, of which the last is to be shown.
+            return own + sum(named(earlier.args.values()) for earlier in before if earlier.name in parts)
+
+        fits = [ran(field, args) if command else told(field, args, before) for field, args, before, _ in self.made]
         best = max(fits, default=0)
-        return list(dict.fromkeys(lines for (_, _, lines), fit in zip(self.made, fits) if best and fit == best and lines))
+        return list(dict.fromkeys(lines for (_, _, _, lines), fit in zip(self.made, fits) if best and fit == best and lines))
 
 
 def import_sdk():
@@ -235,24 +245,23 @@ class SdkLog(logging.Handler):
 
 
 def described(exc):
+    if isinstance(exc, SyntaxError):
+        return exc.msg  # without the file and line, which stand elsewhere
     if type(exc).__name__ == "InvalidQueryError" and SdkLog.why:
         return f"{exc} ({SdkLog.why})"
     return str(exc)
 
 
 def report(exc, calls, engine):
-    """Tells people, and returns what the result line says."""
-    places, message = calls.places, described(exc)
+    """What the result line says. stderr gets what does not fit in there: several lines, or a traceback."""
+    places = calls.places
     chains = [[(places.shown(f), n, linecache.getline(f, n).strip()) for f, n in lines] for lines in where(exc, calls, engine)]
-    if isinstance(exc, LoadError):
-        text = "".join("{}:{}: ".format(*chain[-1][:2]) for chain in chains) + message + "\n"
-    elif engine:
+    if engine and sum(map(len, chains)) > 1:
         asked = ["".join("  {}, line {}\n    {}\n".format(*line) for line in chain) for chain in chains]
-        text = f"{type(exc).__name__}: {message}\n" + ("asked for by\n" + "or by\n".join(asked) if asked else "")
-    else:
-        text = own_traceback(exc, places)
-    sys.stderr.write(text)
-    error = {"type": type(exc).__name__, "message": message}
+        sys.stderr.write("asked for by\n" + "or by\n".join(asked))
+    elif not engine and not isinstance(exc, LoadError):
+        sys.stderr.write(own_traceback(exc, places))
+    error = {"type": type(exc).__name__, "message": described(exc)}
     if chains:
         error.update(zip(("file", "line", "code"), chains[0][-1]))
     return error

@@ -61,11 +61,7 @@ static struct err *read_auth(struct call *c, const char **id)
 		return err_new(ERR_INVALID, "httpAuthToken and httpAuthHeader cannot be used together");
 	if (token)
 		return token_header(c, token, id);
-	if (header) {
-		TRY(secret_ready(c, header));
-		*id = header->id;
-	}
-	return NULL;
+	return header ? secret_ready(c, header, id) : NULL;
 }
 
 struct err *resolve_query_git(struct call *c)

@@ -117,11 +117,11 @@ def test_wrong_files(repo, case):
     done = repo.load()
     assert done.code == 1
     assert done.error["type"] == kind and message in done.error["message"]
-    assert message in done.err
     assert done.error.get("line") == LINES.get(case, done.error.get("line"))
     if case in LINES:
         assert done.error["file"] == "containers/one/container.py"
         assert done.error["code"] == text.splitlines()[LINES[case] - 1].strip()
+    assert bool(done.err) == (kind != "LoadError"), "what the result says alone is not said twice"
     for foreign in ("loader.py", "importlib", "asyncio", str(repo.top), "site-packages"):
         assert foreign not in done.err
 
@@ -138,7 +138,6 @@ def test_something_else_is_returned(repo, what, name):
         "line": 6,
         "code": "async def build(src: dagger.Directory) -> dagger.Container:",
     }
-    assert done.err == f"containers/one/container.py:6: build() returned {name}, not a dagger.Container\n"
 
 
 def test_no_such_file(repo):
@@ -211,7 +210,7 @@ def test_a_failing_step_names_the_line_that_asked_for_it(repo, command, line):
     code = file.read_text().splitlines()[line - 1].strip()
     message = exec_error(*command)["message"]
     assert done.error == {"type": "ExecError", "message": message, "file": "containers/one/container.py", "line": line, "code": code}
-    assert done.err == f"ExecError: {message}\nasked for by\n  containers/one/container.py, line {line}\n    {code}\n"
+    assert done.err == "", "the result says it all"
 
 
 def test_a_failing_step_of_a_helper(repo):
@@ -259,6 +258,23 @@ def test_other_errors_of_the_engine_name_what_they_are_about(repo):
     rules = [{"field": "file", "args": "/out/x", "error": {"message": "/out/x: no such file or directory"}}]
     done = repo.load(rules=rules)
     assert done.error["line"] == 13
+
+
+def test_a_path_that_several_calls_made(repo):
+    repo.container("""
+        from dagger import dag
+
+        VERSION = "1"
+
+        async def build(src):
+            here = src.directory("containers/one")
+            there = here.directory("web")
+            app = here.directory("app")
+            return dag.container().with_directory("/src", there).with_directory("/app", app)
+    """)
+    message = 'copy directory /src: "/containers/one/web" does not exist'
+    done = repo.load(rules=[{"field": "directory", "args": "web", "error": {"message": message}}])
+    assert done.error["line"] == 7 and done.error["message"] == message
 
 
 def test_an_error_that_was_handled_is_none(repo):

@@ -117,7 +117,7 @@ def test_a_service_that_ends_before_it_is_ready(sdk, nonce, port):
         nonce=nonce,
         port=port,
     )
-    assert "exit code: 4" in failure.message or failure.exit_code == 4, failure
+    assert failure.says("exit code: 4") or failure.says("exit code 4") or failure.exit_code == 4, failure
 
 
 def test_start_and_endpoint(sdk, nonce, port):

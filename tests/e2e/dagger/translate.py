@@ -14,6 +14,7 @@ METHODS = {
     "from_": "from",
     "import_": "import_",
     "as_json": "asJSON",
+    "namespace": "namespace_",
     "trace_url": "traceURL",
     "experimental_with_all_gp_us": "experimentalWithAllGPUs",
 }
