@@ -230,6 +230,7 @@ struct err *resolve_container_with_unix_socket(struct call *c)
 	TRY(container_path(
 		c, ct, ARG_Container_withUnixSocket_path, ARG_Container_withUnixSocket_expand, &m.path));
 	TRY(arg_object(c, ARG_Container_withUnixSocket_source, "Socket", (void **)&socket));
+	/* Must be known, but the socket itself is the host's, and so is who may use it. */
 	m.owner = container_owner(c, arg_text(c, ARG_Container_withUnixSocket_owner));
 	m.name = socket->text;
 	return finish(c, ct, &m);

@@ -114,6 +114,30 @@ static void test_table(void **state)
 	}
 }
 
+/* Whom files are given to. */
+static void test_owners(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *spec, *want;
+	} cases[] = {
+		{"app", "100:200"},
+		{"app:=", "100:100"},
+		{"app:audio", "100:29"},
+		{"5000", "5000:5000"},
+		{"5000:audio", "5000:29"},
+		{"ghost:=", "error: user ghost is not in the image's /etc/passwd"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint32_t uid = 0, gid = 0;
+		struct err *e = image_owner_lookup(root, cases[i].spec, &uid, &gid);
+		AUTO_FREE char *got =
+			e ? mem_printf("error: %s", err_message(e)) : mem_printf("%u:%u", uid, gid);
+		assert_string_equal(got, cases[i].want);
+		err_free(e);
+	}
+}
+
 static void test_image_files_only(void **state)
 {
 	(void)state;
@@ -138,6 +162,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_owners),
 		cmocka_unit_test(test_image_files_only),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
