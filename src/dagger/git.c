@@ -25,9 +25,9 @@ static struct err *unsupported(const char *name)
 }
 
 /* Kept by the session like any secret, under a name of its own. */
-static const char *set_header(struct call *c, const struct secret *from, const char *user, struct str value)
+static const char *set_header(struct call *c, const char *from, const char *user, struct str value)
 {
-	const char *id = keep_text(c->d, arena_printf(c->arena, "git:%s:%s", user, from->id));
+	const char *id = keep_text(c->d, arena_printf(c->arena, "git:%s:%s", user, from));
 
 	session_set_secret(c->d->session, id, value);
 	return id;
@@ -36,15 +36,16 @@ static const char *set_header(struct call *c, const struct secret *from, const c
 static struct err *token_header(struct call *c, const struct secret *token, const char **id)
 {
 	AUTO_BUF struct buf pair = {0}, line = {0};
-	const char *user = arg_text(c, ARG_Query_git_httpAuthUsername);
+	const char *user = arg_text(c, ARG_Query_git_httpAuthUsername), *from = NULL;
 
+	TRY(secret_ready(c, token, &from));
 	user = user && *user ? user : "x-access-token";
 	buf_addf(&pair, "%s:", user);
 	struct err *e = secret_text(c, token, &pair);
 	if (!e) {
 		buf_adds(&line, "Basic ");
 		base64_add(&line, str_trim(buf_str(&pair)));
-		*id = set_header(c, token, user, buf_str(&line));
+		*id = set_header(c, from, user, buf_str(&line));
 		explicit_bzero(line.ptr, line.cap);
 	}
 	explicit_bzero(pair.ptr, pair.cap);
@@ -61,7 +62,12 @@ static struct err *read_auth(struct call *c, const char **id)
 		return err_new(ERR_INVALID, "httpAuthToken and httpAuthHeader cannot be used together");
 	if (token)
 		return token_header(c, token, id);
-	return header ? secret_ready(c, header, id) : NULL;
+	if (header) {
+		TRY(secret_ready(c, header, id));
+		/* The repository outlives the call. */
+		*id = keep_text(c->d, *id);
+	}
+	return NULL;
 }
 
 struct err *resolve_query_git(struct call *c)
