@@ -28,7 +28,7 @@ static struct err *open_file(struct call *c, const struct file *f, int *fd, stru
 		return err_sys(errno, "reading %s", f->path);
 	if (!S_ISREG(st->st_mode))
 		return err_new(ERR_INVALID, "%s is %s", f->path,
-			S_ISDIR(st->st_mode) ? "a directory, not a file" : "not a regular file");
+			S_ISDIR(st->st_mode) ? "a directory, not a regular file" : "not a regular file");
 	return NULL;
 }
 

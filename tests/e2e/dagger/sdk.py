@@ -89,7 +89,10 @@ class Session:
         else:
             self.proc.send_signal(how)
         try:
-            return self.proc.wait(seconds)
+            status = self.proc.wait(seconds)
+            told = self.log.read_text(errors="replace")
+            assert "Sanitizer" not in told and "runtime error:" not in told, told[-8000:]
+            return status
         except subprocess.TimeoutExpired:
             self.proc.kill()
             self.proc.wait(10)
