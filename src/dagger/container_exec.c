@@ -181,6 +181,16 @@ static struct err *redirections(struct call *c, const struct container *ct, stru
 	return NULL;
 }
 
+static void bind_services(struct dagger *d, const struct node *n, const struct container *ct)
+{
+	struct vec services = VEC_OF(struct service *);
+
+	for (size_t i = 0; i < ct->services.len; i++)
+		vec_push_copy(&services, &((struct service_binding *)vec_at(&ct->services, i))->service);
+	services_bind(d, n, services.ptr, services.len);
+	vec_fini(&services);
+}
+
 struct err *container_step(struct call *c, struct container *ct, const struct strvec *argv,
 	struct op_exec *op, const char *verb, struct node **out)
 {
@@ -193,10 +203,7 @@ struct err *container_step(struct call *c, struct container *ct, const struct st
 	add_input(&p, ct->root);
 	struct err *e = gather(c, ct, &p);
 	push_setting(ct, "Env", &env);
-	for (size_t i = 0; i < ct->services.len; i++) {
-		const struct service_binding *b = vec_at(&ct->services, i);
-		strvec_pushf(&hosts, "%s=127.0.0.1", b->alias);
-	}
+	services_hosts(c->d, ct, &hosts);
 	op->argv = strvec_list(argv);
 	op->env = strvec_list(&env);
 	op->cwd = container_workdir(ct);
@@ -211,7 +218,7 @@ struct err *container_step(struct call *c, struct container *ct, const struct st
 	if (!e)
 		e = session_node(c->d->session, &whole, p.inputs.ptr, p.inputs.len, &label, out);
 	if (!e)
-		services_bind(c->d, *out, ct);
+		bind_services(c->d, *out, ct);
 	vec_fini(&p.inputs);
 	vec_fini(&p.mounts);
 	return e;

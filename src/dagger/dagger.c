@@ -25,6 +25,7 @@ struct err *dagger_new(const struct dagger_options *opt, struct dagger **out)
 	d->objects = map_new(NULL);
 	d->services = map_new(NULL);
 	d->bound = map_new(NULL);
+	random_hex(d->nonce, (sizeof(d->nonce) - 1) / 2);
 	d->root = (struct object){.type = "Query", .item = -1, .stored = true};
 	*out = d;
 	return NULL;

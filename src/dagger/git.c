@@ -78,8 +78,7 @@ struct err *resolve_query_git(struct call *c)
 		return unsupported("sshAuthSocket");
 	if (arg_str(c, ARG_Query_git_sshKnownHosts).len)
 		return unsupported("sshKnownHosts");
-	if (arg_given(c, ARG_Query_git_experimentalServiceHost))
-		return unsupported("experimentalServiceHost");
+	TRY(arg_object(c, ARG_Query_git_experimentalServiceHost, "Service", (void **)&r->service));
 	TRY(read_auth(c, &r->auth_secret));
 	r->keep_git_dir = arg_flag(c, ARG_Query_git_keepGitDir);
 	const char *url = arg_text(c, ARG_Query_git_url);
@@ -104,12 +103,18 @@ static struct op_git source_of(const struct git_repository *r, const char *ref)
 		.url = r->url, .ref = cstr_eq(ref, "HEAD") ? NULL : ref, .auth_secret = r->auth_secret};
 }
 
+static struct err *reachable(struct call *c, const struct git_repository *r)
+{
+	return r->service ? service_use(c, r->service, false) : NULL;
+}
+
 static struct err *give_ref(struct call *c, const struct git_repository *r, const char *ref)
 {
 	struct git_ref *g = OBJECT_NEW(c, "GitRef", git_ref);
 	AUTO_FREE char *commit = NULL;
 
 	const struct op_git source = source_of(r, ref);
+	TRY(reachable(c, r));
 	TRY(session_git_commit(c->d->session, &source, c->cancel, &commit));
 	g->repository = r;
 	g->ref = keep_text(c->d, ref);
@@ -159,6 +164,7 @@ static struct err *list_refs(
 	AUTO_STRVEC struct strvec refs = {0};
 	const struct op_git source = source_of(repository(c), "HEAD");
 
+	TRY(reachable(c, repository(c)));
 	TRY(session_git_refs(c->d->session, &source, c->cancel, &refs));
 	for (size_t i = 0; i < refs.len; i++) {
 		const char *name = refs.ptr[i];
@@ -249,6 +255,7 @@ struct err *resolve_git_ref_common_ancestor(struct call *c)
 
 	TRY(arg_object(c, ARG_GitRef_commonAncestor_other, "GitRef", (void **)&other));
 	const struct op_git source = source_of(ref_self(c)->repository, "HEAD");
+	TRY(reachable(c, ref_self(c)->repository));
 	TRY(session_git_merge_base(
 		c->d->session, &source, ref_self(c)->commit, other->commit, c->cancel, &base));
 	return give_ref(c, ref_self(c)->repository, base);
@@ -272,6 +279,8 @@ struct err *resolve_git_ref_tree(struct call *c)
 		.name = arena_printf(c->arena, "git %s %s", g->repository->url, g->ref)};
 
 	TRY(session_node(c->d->session, &op, NULL, 0, &label, &n));
+	if (g->repository->service)
+		services_bind(c->d, n, &g->repository->service, 1);
 	call_give(c, directory_new(c, n, "/"));
 	return NULL;
 }

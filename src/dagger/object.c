@@ -210,7 +210,9 @@ static struct err *call_resolver(struct call *c, const struct dagger_binding *b)
 		gql_out_object(c->out, o->type, o);
 		return NULL;
 	}
-	TRY(b->resolve(c));
+	struct err *e = b->resolve(c);
+	services_release(c);
+	TRY(e);
 	if (c->made)
 		give_objects(c, buf_str(&args), c->out);
 	return NULL;
@@ -367,7 +369,9 @@ static struct err *repeat(struct dagger *d, struct object *self, const json_t *o
 		.cancel = cancel,
 		.arena = arena};
 	AUTO_BUF struct buf text = {0};
-	TRY(b->resolve(&c));
+	struct err *e = b->resolve(&c);
+	services_release(&c);
+	TRY(e);
 	canonical_args(f, args, c.arg_count, &text);
 	for (size_t i = 0; i < c.made_count; i++) {
 		char id[ID_MAX];

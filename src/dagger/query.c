@@ -110,11 +110,10 @@ struct err *resolve_query_http(struct call *c)
 	const char *url = arg_text(c, ARG_Query_http_url), *name = arg_text(c, ARG_Query_http_name);
 	const char *auth_id = NULL;
 	struct secret *auth = NULL;
+	struct service *host = NULL;
 	struct node *n = NULL;
 
-	if (arg_given(c, ARG_Query_http_experimentalServiceHost))
-		return err_new(
-			ERR_UNSUPPORTED, "not supported by cooper: Query.http(experimentalServiceHost)");
+	TRY(arg_object(c, ARG_Query_http_experimentalServiceHost, "Service", (void **)&host));
 	TRY(arg_object(c, ARG_Query_http_authHeader, "Secret", (void **)&auth));
 	if (auth)
 		TRY(secret_ready(c, auth, &auth_id));
@@ -129,6 +128,10 @@ struct err *resolve_query_http(struct call *c)
 			.auth_secret = auth_id}};
 	const struct node_label label = {.name = arena_printf(c->arena, "http %s", url)};
 	TRY(session_node(c->d->session, &op, NULL, 0, &label, &n));
+	if (host) {
+		services_bind(c->d, n, &host, 1);
+		TRY(services_for(c, n));
+	}
 	TRY(session_pin(c->d->session, n, c->cancel));
 	call_give(c, file_new(c, n, path_at(c->d, "/", name)));
 	return NULL;

@@ -65,6 +65,7 @@ struct exposed_port {
 	const char *description;
 };
 struct service;
+struct running;
 struct service_binding {
 	const char *alias;
 	struct service *service;
@@ -125,6 +126,7 @@ struct git_repository {
 	const char *url;
 	bool keep_git_dir;
 	const char *auth_secret; /* id of the header's value, or NULL */
+	struct service *service; /* that must run to reach it, or NULL */
 };
 struct git_ref {
 	struct object object;
@@ -145,9 +147,10 @@ struct dagger {
 	struct arena *arena;  /* objects and what they point to */
 	struct vec cleanups;  /* of struct cleanup: what the arena cannot free */
 	struct map *objects;  /* id -> struct object */
-	struct map *services; /* id -> struct running */
+	struct map *services; /* what it is -> struct running */
 	struct map *bound;    /* digest of a step -> struct vec of the struct service * it needs */
 	unsigned fresh;       /* counts what must not be shared */
+	char nonce[17];       /* of this session alone */
 };
 struct cleanup {
 	void (*fn)(void *);
@@ -168,6 +171,8 @@ struct call {
 	struct object **made; /* what call_give was given */
 	size_t made_count;
 	bool made_list, made_null;
+	struct running **held; /* services that run for this call */
+	size_t held_count;
 };
 typedef struct err *dagger_resolver(struct call *c);
 
@@ -341,8 +346,14 @@ MUST_USE struct err *secret_text(struct call *c, const struct secret *s, struct 
 
 /* ---- services ---- */
 
-/* n needs what ct is bound to. */
-void services_bind(struct dagger *d, const struct node *n, const struct container *ct);
-/* Start what n and all it is made from are bound to, and wait until it answers. */
+/* n needs services. */
+void services_bind(struct dagger *d, const struct node *n, struct service *const *services, size_t count);
+/* "name=address" of those that ct is bound to, appended: their names, and what they are. */
+void services_hosts(struct dagger *d, const struct container *ct, struct strvec *hosts);
+/* Start what n and all it is made from are bound to, and wait until it answers. They run until the call ends
+ * or asks for others. */
 MUST_USE struct err *services_for(struct call *c, struct node *n);
+/* The same for s; keep: until it is stopped. */
+MUST_USE struct err *service_use(struct call *c, struct service *s, bool keep);
+void services_release(struct call *c);
 void services_stop(struct dagger *d);

@@ -4,214 +4,44 @@
  * service is reached at 127.0.0.1; a binding is a name for that. What a step is bound to is started when
  * something asks for what the step gives.
  */
-#include "base/clock.h"
 #include "base/mem.h"
 #include "dagger/dagger_schema.h"
+#include "dagger/relay.h"
+#include "dagger/service_internal.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-#define HEALTHY_WITHIN (60 * CLOCK_SECOND)
-
-struct service {
-	struct object object;
-	struct node *node;   /* the program; NULL: ports of the host */
-	struct vec ports;    /* of struct exposed_port */
-	struct vec forwards; /* of struct forward: ports of the host under other numbers */
-	const char *hostname;
-	struct container *container;
-	const struct service *target; /* of a tunnel */
-};
-struct forward {
-	int frontend, backend;
-};
-
-struct running {
-	struct dagger *d;
-	struct node *node;
-	pthread_t thread;
-	struct cancel *cancel;
-	pthread_mutex_t lock;
-	struct err *end; /* why it ended */
-	bool ended;
-};
 
 static struct service *self(struct call *c)
 {
 	return (struct service *)(void *)c->self;
 }
 
-/* ---- running ---- */
+/* ---- names ---- */
 
-static void *run(void *arg)
+/* Its sources may be others in the next session. */
+static bool changes(const struct op *op)
 {
-	struct running *r = arg;
-	AUTO(snapshot_fini) struct snapshot made = {0};
-	struct err *e = session_solve(r->d->session, r->node, r->cancel, &made);
-
-	pthread_mutex_lock(&r->lock);
-	r->end = e;
-	r->ended = true;
-	pthread_mutex_unlock(&r->lock);
-	return NULL;
+	return op->kind == OP_LOCAL || (op->kind == OP_HTTP && !op->http.checksum) ||
+	       (op->kind == OP_IMAGE && !strchr(op->image.ref, '@'));
 }
 
-static struct err *connects(int port, bool *ok)
+static bool any_changes(const struct node *n)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0)
-		return err_sys(errno, "asking whether a service is up");
-	*ok = connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0;
-	close(fd);
-	return NULL;
-}
-
-static struct err *has_ended(struct running *r, const char *name)
-{
-	struct err *e = NULL;
-
-	pthread_mutex_lock(&r->lock);
-	if (r->ended) {
-		AUTO_FREE char *why = r->end ? err_text(r->end) : mem_strdup("it came to its end");
-		e = err_new(ERR_UNAVAILABLE, "the service %s is not running: %s", name, why);
-	}
-	pthread_mutex_unlock(&r->lock);
-	return e;
-}
-
-static struct err *wait_healthy(struct call *c, const struct service *s, struct running *r)
-{
-	int64_t until = clock_monotonic() + HEALTHY_WITHIN;
-
-	for (size_t i = 0; i < s->ports.len; i++) {
-		const struct exposed_port *p = vec_at(&s->ports, i);
-		bool up = p->skip_health || p->udp;
-		while (!up) {
-			TRY(cancel_check(c->cancel));
-			if (r)
-				TRY(has_ended(r, s->hostname));
-			TRY(connects(p->port, &up));
-			if (!up && clock_monotonic() > until)
-				return err_new(ERR_TIMEOUT, "the service %s does not answer on port %d",
-					s->hostname, p->port);
-			if (!up)
-				usleep(20000);
-		}
-	}
-	return NULL;
-}
-
-static struct running *find(struct dagger *d, const struct service *s)
-{
-	return map_get_c(d->services, s->object.id);
-}
-
-static struct err *start(struct call *c, const struct service *s)
-{
-	struct dagger *d = c->d;
-
-	if (!s->node)
-		return wait_healthy(c, s, NULL);
-	for (size_t i = 0; i < s->container->services.len; i++) {
-		const struct service_binding *b = vec_at(&s->container->services, i);
-		TRY(start(c, b->service));
-	}
-	pthread_mutex_lock(&d->lock);
-	struct running *r = find(d, s);
-	bool fresh = !r;
-	if (fresh) {
-		r = mem_new(struct running);
-		*r = (struct running){.d = d, .node = s->node, .cancel = cancel_new()};
-		pthread_mutex_init(&r->lock, NULL);
-		if (pthread_create(&r->thread, NULL, run, r)) {
-			pthread_mutex_unlock(&d->lock);
-			cancel_free(r->cancel);
-			mem_freep(&r);
-			return err_new(ERR_UNAVAILABLE, "no thread for the service %s", s->hostname);
-		}
-		map_set_c(d->services, s->object.id, r);
-	}
-	pthread_mutex_unlock(&d->lock);
-	return wait_healthy(c, s, r);
-}
-
-static void end(struct running *r)
-{
-	cancel_set(r->cancel);
-	pthread_join(r->thread, NULL);
-	err_ignore(r->end, "it was stopped");
-	cancel_free(r->cancel);
-	pthread_mutex_destroy(&r->lock);
-	mem_freep(&r);
-}
-
-void services_stop(struct dagger *d)
-{
-	struct str key;
-	void *r;
-
-	for (size_t i = 0; map_next(d->services, &i, &key, &r);)
-		end(r);
-	map_free(d->services);
-	d->services = map_new(NULL);
-}
-
-/* ---- what steps need ---- */
-
-void services_bind(struct dagger *d, const struct node *n, const struct container *ct)
-{
-	if (!ct->services.len)
-		return;
-	char key[DIGEST_TEXT_MAX];
-	pthread_mutex_lock(&d->lock);
-	struct vec *bound = arena_new_of(d->arena, struct vec);
-	*bound = VEC_OF(struct service *);
-	for (size_t i = 0; i < ct->services.len; i++)
-		vec_push_copy(bound, &((struct service_binding *)vec_at(&ct->services, i))->service);
-	vec_push_copy(&d->cleanups, &(struct cleanup){(void (*)(void *))(uintptr_t)vec_fini, bound});
-	map_set_c(d->bound, digest_text(node_digest(n), key), bound);
-	pthread_mutex_unlock(&d->lock);
-}
-
-static const struct vec *bound_to(struct dagger *d, const struct node *n)
-{
-	char key[DIGEST_TEXT_MAX];
-
-	pthread_mutex_lock(&d->lock);
-	const struct vec *v = map_get_c(d->bound, digest_text(node_digest(n), key));
-	pthread_mutex_unlock(&d->lock);
-	return v;
-}
-
-struct err *services_for(struct call *c, struct node *n)
-{
-	struct dagger *d = c->d;
 	struct vec stack = VEC_OF(const struct node *);
-	struct err *e = NULL;
-
-	pthread_mutex_lock(&d->lock);
-	bool none = !map_len(d->bound);
-	pthread_mutex_unlock(&d->lock);
-	if (none || !n)
-		return NULL;
 	AUTO(map_freep) struct map *seen = map_new(NULL);
-	vec_push_copy(&stack, &(const struct node *){n});
-	while (!e && stack.len) {
+	bool found = !n;
+
+	if (n)
+		vec_push_copy(&stack, &n);
+	while (stack.len && !found) {
 		const struct node *at = *(const struct node **)vec_at(&stack, stack.len - 1);
 		vec_remove(&stack, stack.len - 1);
 		struct str key = str_n((const char *)&at, sizeof(at));
 		if (map_has(seen, key))
 			continue;
-		map_set(seen, key, d);
-		const struct vec *bound = bound_to(d, at);
-		for (size_t i = 0; !e && bound && i < bound->len; i++)
-			e = start(c, *(struct service **)vec_at(bound, i));
+		map_set(seen, key, &stack);
+		found = changes(node_op(at));
 		for (size_t i = 0; i < node_input_count(at); i++) {
 			const struct node *in = node_input(at, i);
 			if (in)
@@ -219,7 +49,34 @@ struct err *services_for(struct call *c, struct node *n)
 		}
 	}
 	vec_fini(&stack);
-	return e;
+	return found;
+}
+
+/* A name that no other service has: what a step makes depends on whom it talks to. */
+static void add_own_name(struct dagger *d, const struct service *s, struct strvec *hosts)
+{
+	AUTO(hasher_freep) struct hasher *h = hasher_new(DIGEST_SHA256);
+	char text[DIGEST_TEXT_MAX];
+	struct digest digest;
+
+	while (s->target)
+		s = s->target;
+	hasher_add_field(h, str_c(s->node ? digest_text(node_digest(s->node), text) : s->object.id));
+	if (any_changes(s->node))
+		hasher_add_field(h, str_c(d->nonce));
+	hasher_finish(h, &digest);
+	strvec_pushf(hosts, "service-%.12s=127.0.0.1", digest_hex(&digest, text));
+}
+
+void services_hosts(struct dagger *d, const struct container *ct, struct strvec *hosts)
+{
+	for (size_t i = 0; i < ct->services.len; i++) {
+		const struct service_binding *b = vec_at(&ct->services, i);
+		strvec_pushf(hosts, "%s=127.0.0.1", b->alias);
+		if (!cstr_eq(b->service->hostname, "localhost"))
+			strvec_pushf(hosts, "%s=127.0.0.1", b->service->hostname);
+		add_own_name(d, b->service, hosts);
+	}
 }
 
 /* ---- fields ---- */
@@ -250,6 +107,9 @@ struct err *resolve_container_as_service(struct call *c)
 	AUTO_STRVEC struct strvec argv = {0};
 	struct op_exec op = {.insecure = arg_flag(c, ARG_Container_asService_insecureRootCapabilities)};
 
+	if (arg_flag(c, ARG_Container_asService_experimentalPrivilegedNesting))
+		return err_new(ERR_UNSUPPORTED,
+			"not supported by cooper: Container.asService(experimentalPrivilegedNesting: true)");
 	TRY(container_command(c, ct, ARG_Container_asService_args, ARG_Container_asService_useEntrypoint,
 		ARG_Container_asService_expand, &argv));
 	TRY(container_step(c, ct, &argv, &op, "service", &s->node));
@@ -281,7 +141,7 @@ static struct err *give_id(struct call *c)
 
 struct err *resolve_service_start(struct call *c)
 {
-	TRY(start(c, self(c)));
+	TRY(service_use(c, self(c), true));
 	return give_id(c);
 }
 
@@ -292,13 +152,7 @@ struct err *resolve_service_sync(struct call *c)
 
 struct err *resolve_service_stop(struct call *c)
 {
-	pthread_mutex_lock(&c->d->lock);
-	struct running *r = find(c->d, self(c));
-	if (r)
-		map_remove(c->d->services, str_c(self(c)->object.id));
-	pthread_mutex_unlock(&c->d->lock);
-	if (r)
-		end(r);
+	service_stop(c->d, self(c));
 	return give_id(c);
 }
 
@@ -315,6 +169,9 @@ struct err *resolve_service_with_hostname(struct call *c)
 
 	s->node = from->node;
 	s->container = from->container;
+	s->target = from->target;
+	for (size_t i = 0; i < from->forwards.len; i++)
+		vec_push_copy(&s->forwards, vec_at(&from->forwards, i));
 	s->hostname = keep_text(c->d, arg_text(c, ARG_Service_withHostname_hostname));
 	for (size_t i = 0; i < from->ports.len; i++)
 		vec_push_copy(&s->ports, vec_at(&from->ports, i));
@@ -350,46 +207,66 @@ struct err *resolve_service_endpoint(struct call *c)
 	return NULL;
 }
 
-/* Ports of the host: the same number on both sides, as all share one network. */
-static struct err *same_ports(struct call *c, unsigned arg, struct service *s)
+/* ---- ports of the host ---- */
+
+/* A number of its own is a port of this machine that leads to backend of host. */
+static struct err *add_forward(
+	struct call *c, struct service *s, const struct gql_value *item, const char *host)
+{
+	const struct gql_value *back = gql_member(item, "backend"), *front = gql_member(item, "frontend"),
+			       *protocol = gql_member(item, "protocol");
+	int backend = back && back->kind == GQL_INT ? (int)back->i : 0;
+	int frontend = front && front->kind == GQL_INT && front->i ? (int)front->i : backend;
+	bool udp = protocol && cstr_eq(value_text(c, protocol), "UDP");
+	bool here = cstr_eq(host, "localhost") || cstr_eq(host, "127.0.0.1");
+
+	if (backend < 1 || backend > 65535 || frontend < 1 || frontend > 65535)
+		return err_new(ERR_INVALID, "%d to %d are not ports", frontend, backend);
+	vec_push_copy(&s->ports, &(struct exposed_port){.port = frontend, .udp = udp, .skip_health = true});
+	if (frontend == backend && here)
+		return NULL;
+	if (udp)
+		return err_new(ERR_UNSUPPORTED, "not supported by cooper: UDP port %d under another number",
+			backend);
+	vec_push_copy(&s->forwards,
+		&(struct forward){frontend, backend, keep_text(c->d, here ? "127.0.0.1" : host)});
+	return NULL;
+}
+
+static struct err *add_forwards(struct call *c, struct service *s, unsigned arg, const char *host)
 {
 	size_t count;
 	const struct gql_value *items = arg_items(c, arg, &count);
 
-	for (size_t i = 0; i < count; i++) {
-		const struct gql_value *backend = gql_member(&items[i], "backend"),
-				       *front = gql_member(&items[i], "frontend");
-		int port = backend && backend->kind == GQL_INT ? (int)backend->i : 0;
-		if (front && front->kind == GQL_INT && front->i != port)
-			return err_hint(
-				err_new(ERR_UNSUPPORTED,
-					"not supported by cooper: port %d under another number", port),
-				"steps and services share the host's network: use the port itself");
-		vec_push_copy(&s->ports, &(struct exposed_port){.port = port, .skip_health = true});
-	}
+	for (size_t i = 0; i < count; i++)
+		TRY(add_forward(c, s, &items[i], host));
 	return NULL;
 }
 
 struct err *resolve_host_service(struct call *c)
 {
 	struct service *s = service_new(c);
+	const char *host = arg_text(c, ARG_Host_service_host);
 
-	TRY(same_ports(c, ARG_Host_service_ports, s));
+	TRY(add_forwards(c, s, ARG_Host_service_ports, host && *host ? host : "localhost"));
+	if (!s->ports.len)
+		return err_new(ERR_INVALID, "a service of the host needs at least one port");
 	call_give(c, s);
 	return NULL;
 }
 
+/* Its ports are the host's already: only other numbers need anything. */
 struct err *resolve_host_tunnel(struct call *c)
 {
-	struct service *s = service_new(c), *to = NULL;
+	struct service *s = service_new(c);
 
-	TRY(arg_object(c, ARG_Host_tunnel_service, "Service", (void **)&to));
-	TRY(same_ports(c, ARG_Host_tunnel_ports, s));
-	s->node = to->node;
-	s->container = to->container;
+	TRY(arg_object(c, ARG_Host_tunnel_service, "Service", (void **)&s->target));
+	TRY(add_forwards(c, s, ARG_Host_tunnel_ports, "localhost"));
+	for (size_t i = 0; i < s->target->ports.len; i++)
+		if (!s->forwards.len || arg_flag(c, ARG_Host_tunnel_native))
+			vec_push_copy(&s->ports, vec_at(&s->target->ports, i));
 	if (!s->ports.len)
-		for (size_t i = 0; i < to->ports.len; i++)
-			vec_push_copy(&s->ports, vec_at(&to->ports, i));
+		return err_hint(err_new(ERR_INVALID, "the service exposes no port"), "call withExposedPort");
 	call_give(c, s);
 	return NULL;
 }
@@ -403,22 +280,44 @@ struct err *resolve_address_service(struct call *c)
 
 	if (!colon || !str_to_u64(str_c(colon + 1), &port) || !port || port > 65535)
 		return err_new(ERR_INVALID, "\"%s\" is not the address of a service: tcp://HOST:PORT", text);
+	const char *host = strstr(text, "://") ? strstr(text, "://") + 3 : text;
+	const char *name = arena_strndup(c->arena, host, (size_t)(colon > host ? colon - host : 0));
+	if (*name && !cstr_eq(name, "localhost") && !cstr_eq(name, "127.0.0.1"))
+		vec_push_copy(&s->forwards, &(struct forward){(int)port, (int)port, keep_text(c->d, name)});
 	vec_push_copy(&s->ports, &(struct exposed_port){.port = (int)port, .skip_health = true});
 	call_give(c, s);
+	return NULL;
+}
+
+static struct err *relay_all(const struct service *s, struct vec *relays)
+{
+	for (size_t i = 0; i < s->forwards.len; i++) {
+		const struct forward *f = vec_at(&s->forwards, i);
+		struct relay *relay = NULL;
+		TRY(relay_start(f->frontend, f->host, f->backend, &relay));
+		vec_push_copy(relays, &relay);
+	}
 	return NULL;
 }
 
 /* Until the session ends or who asked goes away. */
 struct err *resolve_service_up(struct call *c)
 {
-	TRY(start(c, self(c)));
-	while (!cancel_is_set(c->cancel)) {
-		pthread_mutex_lock(&c->d->lock);
-		struct running *r = find(c->d, self(c));
-		pthread_mutex_unlock(&c->d->lock);
-		if (r)
-			TRY(has_ended(r, self(c)->hostname));
+	struct vec relays = VEC_OF(struct relay *);
+	struct service *ports = service_new(c);
+
+	if (arg_flag(c, ARG_Service_up_random))
+		return err_hint(err_new(ERR_UNSUPPORTED, "not supported by cooper: Service.up(random: true)"),
+			"its ports are the host's: it is reached at those it exposes");
+	TRY(add_forwards(c, ports, ARG_Service_up_ports, "localhost"));
+	TRY(service_use(c, self(c), false));
+	struct err *e = relay_all(ports, &relays);
+	while (!e && !cancel_is_set(c->cancel)) {
+		e = service_check(c->d, self(c));
 		usleep(100000);
 	}
-	return cancel_check(c->cancel);
+	for (size_t i = 0; i < relays.len; i++)
+		relay_stop(*(struct relay **)vec_at(&relays, i));
+	vec_fini(&relays);
+	return e ? e : cancel_check(c->cancel);
 }

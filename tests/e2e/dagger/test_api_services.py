@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Services: containers and ports of the host that others talk to."""
 
+import random
 import socket
 import time
 import urllib.request
@@ -8,7 +9,7 @@ import urllib.request
 import pytest
 
 # A web server of one file. Every test has a port of its own, so that a server left over cannot answer for another; but see
-# test_two_services_on_one_port.
+# test_services_take_turns_on_a_port.
 SERVER = """
         server = box().with_new_file("/www/index.html", nonce).with_exposed_port(port)
         server = server.with_default_args(["httpd", "-f", "-p", str(port), "-h", "/www"])
@@ -20,10 +21,18 @@ COUNTER = """
 """
 
 
-def free_port():
+def is_free(port):
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+        try:
+            s.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port():
+    # Below those that the kernel gives to connections, which come and go.
+    return next(p for p in iter(lambda: random.randrange(20000, 32000), None) if is_free(p))
 
 
 @pytest.fixture
@@ -66,20 +75,52 @@ def test_arguments_of_a_service(sdk, nonce, port):
     assert out == [nonce, nonce]
 
 
-def test_two_services_on_one_port(sdk, nonce, port):
-    """Each has its own answer: one may never be taken for the other."""
+def test_two_services_and_their_names(sdk, nonce, port):
     out = sdk(
+        """
+        one = box().with_new_file("/www/index.html", f"{nonce}-one").with_exposed_port(port)
+        two = box().with_new_file("/www/index.html", f"{nonce}-two").with_exposed_port(second)
+        c = box().with_service_binding("one", one.as_service(args=["httpd", "-f", "-p", str(port), "-h", "/www"]))
+        c = c.with_service_binding("two", two.as_service(args=["httpd", "-f", "-p", str(second), "-h", "/www"]))
+        return await c.with_exec(["sh", "-c", f"wget -q -O- http://one:{port}/; echo; wget -q -O- http://two:{second}/"]).stdout()
+        """,
+        nonce=nonce,
+        port=port,
+        second=free_port(),
+    )
+    assert out == f"{nonce}-one\n{nonce}-two"
+
+
+def test_two_services_on_one_port_at_once(sdk, nonce, port):
+    """All share the host's network: this cannot be had, and one may never be taken for the other."""
+    failure = sdk.fails(
         """
         argv = ["httpd", "-f", "-p", str(port), "-h", "/www"]
         one = box().with_new_file("/www/index.html", f"{nonce}-one").with_exposed_port(port).as_service(args=argv)
         two = box().with_new_file("/www/index.html", f"{nonce}-two").with_exposed_port(port).as_service(args=argv)
         c = box().with_service_binding("one", one).with_service_binding("two", two)
-        return await c.with_exec(["sh", "-c", f"wget -q -O- http://one:{port}/; echo; wget -q -O- http://two:{port}/"]).stdout()
+        return await c.with_exec(["true"]).stdout()
         """,
         nonce=nonce,
         port=port,
     )
-    assert out == f"{nonce}-one\n{nonce}-two"
+    assert failure.kind == "query" and f"not supported by cooper: two services on port {port} at once" in failure.message, failure
+
+
+def test_services_take_turns_on_a_port(sdk, nonce, port):
+    """Equal commands, too: what they give depends on the service they talk to."""
+    code = """
+        argv = ["httpd", "-f", "-p", str(port), "-h", "/www"]
+        services = [box().with_new_file("/www/index.html", f"{nonce}{i}").with_exposed_port(port).as_service(args=argv) for i in range(4)]
+        users = [box().with_service_binding("web", s) for s in services]
+        return await gather(*[u.with_exec(["sh", "-c", f"sleep 0.2; wget -q -O- http://web:{port}/"]).stdout() for u in users])
+        """
+    assert sdk(code, nonce=nonce, port=port) == [f"{nonce}{i}" for i in range(4)]
+
+
+def test_a_port_that_another_program_has(sdk, web, nonce):
+    failure = sdk.fails(SERVER + "        return await server.as_service().start()", nonce=nonce, port=web.port)
+    assert failure.kind == "query" and f"port {web.port} of this machine is in use by another program" in failure.message, failure
 
 
 def test_one_service_runs_once_for_all_who_use_it(sdk, nonce, port):
@@ -117,7 +158,8 @@ def test_a_service_that_ends_before_it_is_ready(sdk, nonce, port):
         nonce=nonce,
         port=port,
     )
-    assert failure.says("exit code: 4") or failure.says("exit code 4") or failure.exit_code == 4, failure
+    assert failure.kind == "exec" and failure.exit_code == 4 and failure.stderr == "why it failed", failure
+    assert failure.says("exit code: 4"), failure
 
 
 def test_start_and_endpoint(sdk, nonce, port):
@@ -198,9 +240,10 @@ def test_a_service_that_uses_a_service(sdk, nonce, port):
     assert out == nonce
 
 
-@pytest.mark.parametrize("frontend", [80, None])
-def test_a_port_of_the_host(sdk, web, nonce, frontend):
+@pytest.mark.parametrize("renumbered", [True, False])
+def test_a_port_of_the_host(sdk, web, nonce, renumbered):
     """Under another number and under its own."""
+    frontend = free_port() if renumbered else None
     web.put(f"/{nonce}", "of the host")
     out = sdk(
         """

@@ -83,6 +83,8 @@ def expression(node):
             return "(" + " + ".join(text(v) for v in values or [ast.Constant("")]) + ")"
         case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
             return f"({expression(left)} {OPERATORS[type(op)]} {expression(right)})"
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return f"-{expression(operand)}"
         case ast.Compare(left=left, ops=[ast.Is()], comparators=[ast.Constant(value=None)]):
             return f"({expression(left)} == null)"
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in OPERATORS:
