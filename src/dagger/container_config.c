@@ -72,6 +72,7 @@ struct container *container_copy(struct call *c)
 	strvec_push_all(&ct->volatile_env, strvec_list(&from->volatile_env));
 	strvec_push_all(&ct->annotations, strvec_list(&from->annotations));
 	ct->exec = from->exec;
+	ct->made_workdir = from->made_workdir;
 	return ct;
 }
 

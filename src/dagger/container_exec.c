@@ -134,7 +134,7 @@ static struct err *make_workdir(struct call *c, struct container *ct)
 	const char *dir = container_workdir(ct), *rest;
 	const char *owner = json_string_value(json_object_get(container_settings(ct), "User"));
 
-	if (cstr_eq(dir, "/") || container_mount_of(ct, dir, &rest))
+	if (cstr_eq(dir, "/") || cstr_eq(dir, ct->made_workdir) || container_mount_of(ct, dir, &rest))
 		return NULL;
 	const struct file_action mkdir = {
 		.kind = FILE_MKDIR, .dest = dir, .owner = owner, .make_parents = true};
@@ -142,6 +142,7 @@ static struct err *make_workdir(struct call *c, struct container *ct)
 	TRY(node_actions(c->d, before, &mkdir, 1, arena_printf(c->arena, "workdir %s", dir), &ct->root));
 	if (ct->root != before)
 		container_history(c, ct, arena_printf(c->arena, "workdir %s", dir));
+	ct->made_workdir = keep_text(c->d, dir);
 	return NULL;
 }
 

@@ -163,6 +163,7 @@ static struct err *remove_path(struct call *c, struct container *ct, const char 
 
 	if (cstr_eq(path, "/"))
 		return err_new(ERR_INVALID, "the root directory cannot be removed");
+	ct->made_workdir = NULL;
 	return act_on(c, ct, path, &a, arena_printf(c->arena, "remove %s", path));
 }
 
@@ -210,6 +211,7 @@ struct err *resolve_container_with_rootfs(struct call *c)
 
 	TRY(arg_object(c, ARG_Container_withRootfs_directory, "Directory", (void **)&dir));
 	TRY(directory_root(c->d, dir, &ct->root));
+	ct->made_workdir = NULL;
 	json_object_del(ct->config, "history");
 	call_give(c, ct);
 	return NULL;

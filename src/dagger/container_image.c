@@ -93,6 +93,7 @@ static struct err *container_from_image(struct call *c, struct container *ct, co
 	take_settings(ct, image);
 	take_document(ct, image);
 	ct->image_ref = keep_text(c->d, pinned);
+	ct->made_workdir = NULL;
 	return NULL;
 }
 

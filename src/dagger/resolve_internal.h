@@ -53,6 +53,7 @@ struct container {
 	struct vec ports;           /* of struct exposed_port */
 	struct vec services;        /* of struct service_binding */
 	struct node *exec;          /* the last command, or NULL */
+	const char *made_workdir;   /* the working directory that root is known to have */
 	const char *image_ref;      /* only straight after from */
 };
 struct secret_variable {
