@@ -138,6 +138,27 @@ static void check_program(struct vec *rows, const char *name, const char *flag, 
 	r->fix = mem_printf("install it: it is needed for %s", needed_for);
 }
 
+static void check_python(struct vec *rows)
+{
+	const char *set = getenv("COOPER_PYTHON"), *python = set && *set ? set : "python3";
+	const char *const argv[] = {python, "-c",
+		"import importlib.metadata as m; print('dagger-io', m.version('dagger-io'))", NULL};
+	AUTO_BUF struct buf out = {0};
+	struct err *e = process_run(&(struct process_request){.argv = argv}, &out, NULL);
+	struct str line = str_trim(buf_str(&out));
+
+	if (!e) {
+		add(rows, "container.py", mem_printf("%s has " STR_FMT, python, STR_ARG(line)));
+		return;
+	}
+	err_ignore(e, "shown as missing");
+	struct doctor_row *r = add(rows, "container.py", mem_printf("%s has no dagger-io", python));
+	r->state = DOCTOR_WARN;
+	r->fix = mem_printf(
+		"%s -m pip install dagger-io, in a venv that COOPER_PYTHON names; only container.py needs it",
+		python);
+}
+
 static void check_steps(struct vec *rows, struct engine *e)
 {
 	const char *ca = settings_ca_bundle(e->settings);
@@ -164,5 +185,6 @@ struct err *engine_doctor(const struct engine_options *opt, struct vec *rows)
 	check_overlay(rows, e);
 	check_steps(rows, e);
 	check_program(rows, "git", "--version", "git sources, and builds of a commit");
+	check_python(rows);
 	return NULL;
 }
