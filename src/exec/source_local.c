@@ -30,7 +30,7 @@ static struct err *find_source(struct sandbox_executor *sx, const char *name, st
 		}
 	}
 	if (sx->host_dirs && host_dir(name)) {
-		*out = (struct local_source){.name = host_dir(name), .dir = host_dir(name)};
+		*out = (struct local_source){.name = "host directory", .dir = host_dir(name)};
 		return NULL;
 	}
 	return err_new(ERR_NOT_FOUND, "there is no local directory called \"%s\" in this build", name);
