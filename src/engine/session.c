@@ -170,10 +170,11 @@ static void pass_event(void *ctx, const struct event *e)
 	if (e->type == EVENT_CACHED || e->type == EVENT_STARTED) {
 		while (s->told.len <= e->step)
 			vec_push(&s->told);
-		bool *told = vec_at(&s->told, e->step);
+		enum told *told = vec_at(&s->told, e->step);
 		if (*told && e->type == EVENT_CACHED)
 			return;
-		*told = true;
+		if (*told != TOLD_RUN)
+			*told = e->type == EVENT_STARTED ? TOLD_RUN : TOLD_CACHED;
 	}
 	event_emit(s->opt.events, *e);
 }
@@ -214,11 +215,9 @@ struct err *session_open(struct engine *e, const struct session_options *opt, st
 	pthread_cond_init(&s->pinned, &by_monotonic);
 	pthread_condattr_destroy(&by_monotonic);
 	s->graph = graph_new();
-	s->told = VEC_OF(bool);
-	if (opt->events) {
-		s->events = event_stream_new();
-		event_stream_add(s->events, pass_event, s);
-	}
+	s->told = VEC_OF(enum told);
+	s->events = event_stream_new();
+	event_stream_add(s->events, pass_event, s);
 	s->pins = map_new(free_pin);
 	s->pinning = map_new(NULL);
 	s->secrets = map_new(free_secret);

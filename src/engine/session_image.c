@@ -108,6 +108,20 @@ struct err *session_git_commit(
 
 /* ---- images ---- */
 
+/* Steps that no program ran for in this session: the last look finds all of them. */
+static unsigned count_cached(const struct session *s, const struct solve_result *solved)
+{
+	const struct solved_node *n;
+	unsigned cached = 0;
+
+	for (size_t i = 0; (n = solve_result_at(solved, i)); i++) {
+		uint32_t step = node_number(n->node);
+		bool ran = step < s->told.len && *(enum told *)vec_at(&s->told, step) == TOLD_RUN;
+		cached += !op_is_source(node_op(n->node)->kind) && n->cached && !ran;
+	}
+	return cached;
+}
+
 static struct err *build_variant(struct session *s, const struct session_variant *v,
 	const struct session_image_options *opt, struct build_result *out)
 {
@@ -120,6 +134,8 @@ static struct err *build_variant(struct session *s, const struct session_variant
 	b.file.root = v->root;
 	b.file.config = json_deep_copy(v->config);
 	struct err *e = session_blame(s, v->root, build_make_image(&b, out));
+	if (!e)
+		out->cached = count_cached(s, b.solved);
 	solve_result_free(b.solved);
 	json_unrefp(&b.file.config);
 	return e;

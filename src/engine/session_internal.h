@@ -5,6 +5,9 @@
 #include "engine/engine_internal.h"
 #include "engine/session.h"
 
+/* What was said of a step: that it is cached is said once. */
+enum told { TOLD_NOTHING, TOLD_CACHED, TOLD_RUN };
+
 struct session {
 	struct engine *engine;
 	struct session_options opt;
@@ -12,8 +15,8 @@ struct session {
 	struct executor *ex;
 	struct graph *graph;
 	int64_t epoch, created;
-	struct event_stream *events; /* NULL without the caller's */
-	struct vec told;             /* of bool by step: that it was cached is said once */
+	struct event_stream *events; /* passes on to the caller's */
+	struct vec told;             /* of enum told by step; under the stream's lock */
 	pthread_mutex_t lock;        /* of what follows, and of making nodes */
 	struct map *pins;            /* definition digest text -> struct source_pin: never replaced */
 	struct map *pinning;         /* those that are being looked at now */
