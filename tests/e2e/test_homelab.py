@@ -14,6 +14,7 @@ from conftest import ROOT, free_port, layers_of_archive, wait_for_port
 
 LAB = ROOT / "examples" / "homelab"
 NAMES = sorted(p.parent.name for p in LAB.glob("containers/*/Dockerfile"))
+PIPELINES = sorted(p.parent.name for p in LAB.glob("containers/*/container.py"))
 
 
 @pytest.fixture
@@ -38,8 +39,18 @@ def test_every_container_can_be_planned(bare, lab):
         assert re.search(r"^USER (?!0|root)", text, re.M), f"{name} runs as root"
 
 
+def test_every_pipeline_can_be_planned(bare, lab):
+    assert len(PIPELINES) >= 2
+    for name in PIPELINES:
+        plan = json.loads(bare("release", name, "--dry-run", "--json", cwd=lab).out)
+        text = (LAB / "containers" / name / "container.py").read_text()
+        version = re.search(r'^VERSION = "(\S+)"', text, re.M).group(1)
+        (job,) = plan["jobs"]
+        assert job["reference"] == f"127.0.0.1:5000/homelab/{name}:v{version}-{plan['commit'][:7]}"
+
+
 def test_manifests_name_the_images(lab):
-    for name in NAMES:
+    for name in NAMES + PIPELINES:
         folder = lab / "argocd" / "manifests" / name
         image = f"127.0.0.1:5000/homelab/{name}"
         kustomization = folder / "kustomization.yaml"
