@@ -9,12 +9,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #define RESULT_MAX (16u << 20)
+#define RESULT_CHUNK (64u << 10)
 
 extern char **environ;
 
@@ -132,6 +134,27 @@ static struct err *arguments(const struct pipeline *p, struct strvec *argv)
 	return NULL;
 }
 
+/* Until the loader closes its end, which it does when it ends, or until the build is canceled. */
+static struct err *read_result(int from, const struct cancel *cancel, struct buf *out)
+{
+	struct pollfd p[] = {{.fd = from, .events = POLLIN}, {.fd = cancel_fd(cancel), .events = POLLIN}};
+
+	while (out->len <= RESULT_MAX) {
+		if (poll(p, 2, -1) < 0 && errno == EINTR)
+			continue;
+		if (p[1].revents)
+			return NULL;
+		buf_reserve(out, RESULT_CHUNK);
+		ssize_t n = read(from, out->ptr + out->len, RESULT_CHUNK);
+		if (n < 0 && errno != EINTR)
+			return err_sys(errno, "reading what container.py gave");
+		if (n == 0)
+			return NULL;
+		out->len += n > 0 ? (size_t)n : 0;
+	}
+	return err_new(ERR_INVALID, "what container.py gave is larger than %u bytes", RESULT_MAX);
+}
+
 /* Run it, and what it said at its end. */
 static struct err *run_loader(const struct pipeline *p, struct buf *result)
 {
@@ -153,8 +176,8 @@ static struct err *run_loader(const struct pipeline *p, struct buf *result)
 				   "names the interpreter");
 	TRY(e);
 	fd_closep(&to);
-	/* What it writes there is a line at its end: reading ends when it does. */
-	e = fd_read_all(from, RESULT_MAX, "what container.py gave", result);
+	e = read_result(from, p->rq->cancel, result);
+	fd_closep(&from); /* a loader that has more to say must not wait for us */
 	struct err *waited = foreground_wait(&child, p->rq->cancel, &status);
 	e = err_first(e, waited);
 	e = err_first(e, cancel_check(p->rq->cancel));

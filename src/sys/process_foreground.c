@@ -5,9 +5,10 @@
 #include "sys/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,28 +16,62 @@
 /* How long a program may take to end after it was asked to, ms. */
 #define GRACE_MS 5000
 
-static struct err *spawn(const struct foreground_request *rq, pid_t *pid)
+/* After fork: only async-signal-safe calls, and glibc's execvpe, which allocates nothing. Returns where it
+ * failed. */
+static int become(const struct foreground_request *rq, int report, pid_t parent)
 {
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
 	sigset_t none;
 
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attr);
 	sigemptyset(&none);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	if (rq->pass_fd >= 0)
-		posix_spawn_file_actions_adddup2(&actions, rq->pass_fd, FOREGROUND_FD);
-	if (rq->dir)
-		posix_spawn_file_actions_addchdir_np(&actions, rq->dir);
-	int failed = posix_spawnp(
-		pid, rq->argv[0], &actions, &attr, (char *const *)rq->argv, (char *const *)rq->env);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attr);
+	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+		return report;
+	if (getppid() != parent)
+		_exit(127);
+	/* The report may lie where pass_fd goes. */
+	int lifted = fcntl(report, F_DUPFD_CLOEXEC, FOREGROUND_FD + 1);
+	if (lifted < 0)
+		return report;
+	/* dup2 onto itself would leave the close-on-exec flag. */
+	if (rq->pass_fd == FOREGROUND_FD ? fcntl(FOREGROUND_FD, F_SETFD, 0) < 0
+					 : rq->pass_fd >= 0 && dup2(rq->pass_fd, FOREGROUND_FD) < 0)
+		return lifted;
+	if (rq->dir && chdir(rq->dir) < 0)
+		return lifted;
+	execvpe(rq->argv[0], (char *const *)rq->argv, (char *const *)rq->env);
+	return lifted;
+}
+
+/* Not posix_spawn, which cannot tie the program's life to ours. */
+static struct err *spawn(const struct foreground_request *rq, pid_t *pid)
+{
+	pid_t parent = getpid();
+	int ends[2], failed = 0;
+	ssize_t n;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(errno, "making a pipe");
+	AUTO_FD int from = ends[0];
+	AUTO_FD int to = ends[1];
+	*pid = fork();
+	if (*pid < 0)
+		return err_sys(errno, "starting %s", rq->argv[0]);
+	if (*pid == 0) {
+		int report = become(rq, to, parent);
+		failed = errno;
+		if (write(report, &failed, sizeof(failed)) < 0)
+			_exit(126);
+		_exit(127);
+	}
+	fd_closep(&to);
+	do
+		n = read(from, &failed, sizeof(failed));
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(failed))
+		return NULL;
+	waitpid(*pid, NULL, 0);
 	if (failed == ENOENT)
 		return err_new(ERR_NOT_FOUND, "there is no program %s", rq->argv[0]);
-	return failed ? err_sys(failed, "starting %s", rq->argv[0]) : NULL;
+	return err_sys(failed, "starting %s", rq->argv[0]);
 }
 
 struct err *foreground_start(const struct foreground_request *rq, struct foreground *out)

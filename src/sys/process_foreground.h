@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Programs that have our terminal, input and output: what a user asked us to run. Unlike process.h's they are
- * in our process group, so that ^C reaches them, too. Threads: any.
+ * in our process group, so that ^C reaches them, too. When the thread that started one ends, also by a kill,
+ * the program gets SIGTERM (prctl(2), PR_SET_PDEATHSIG): start it from the thread that waits for it. Threads:
+ * any.
  */
 #pragma once
 

@@ -3,7 +3,10 @@
 
 import json
 import os
+import pathlib
+import signal
 import subprocess
+import time
 
 import pytest
 import sdk as sdks
@@ -67,6 +70,13 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path, world):
     return Lab(tmp_path, world.cooper)
+
+
+def wait_until(true, seconds=30):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.02)
 
 
 def digest_of(run):
@@ -151,6 +161,20 @@ def test_a_failing_step_shows_its_output_and_the_line_that_asked(lab):
     assert "\n" in run.err and "4999" in run.err and "to-stderr" in run.err and "exit code" in run.err
     line = next(i for i, text in enumerate(GOOD.splitlines(), 1) if "with_exec" in text)
     assert f"containers/web/container.py:{line}" in run.err or f"line {line}" in run.err, run.err[-2000:]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_python_process_ends_with_cooper(lab, tmp_path, how):
+    mark = tmp_path / "started"
+    sleeping = f"import asyncio, os, pathlib\nVERSION = '1'\nasync def build(src):\n    pathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\n    await asyncio.sleep(600)\n"
+    (lab.repo / "containers" / "web" / "container.py").write_text(sleeping)
+    proc = lab.cooper.start("build", "web", cwd=lab.repo, env={"COOPER_PYTHON": PYTHON}, stdout=subprocess.DEVNULL)
+    wait_until(lambda: mark.exists() and mark.read_text())
+    python = pathlib.Path("/proc") / mark.read_text()
+    proc.send_signal(how)
+    err = proc.communicate(timeout=60)[1]
+    assert proc.returncode != 0 and (how == signal.SIGKILL or "canceled" in err)
+    wait_until(lambda: not python.exists())
 
 
 def test_options_that_a_pipeline_does_not_have(lab):
