@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SECRET_MAX (500u << 10)
 #define LOCK_FILE_MAX (16u << 20)
 
 /* "k=v,k2=v2" into pairs; value NULL without '='. Quotes as in CSV are not needed for what these options

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "case_file.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -92,4 +99,16 @@ void case_list(const char *dir, struct strvec *out)
 			strvec_pushf(out, "%s/%s", dir, e->d_name);
 	closedir(d);
 	strvec_sort(out);
+}
+
+void case_run_folder(const char *folder, bool (*run)(const char *path))
+{
+	char *dir AUTO_FREE = mem_printf("%s/%s", TEST_SOURCE_DIR, folder);
+	struct strvec paths AUTO_STRVEC = {0};
+	case_list(dir, &paths);
+	assert_true(paths.len > 0);
+	size_t failed = 0;
+	for (size_t i = 0; i < paths.len; i++)
+		failed += !run(paths.ptr[i]);
+	assert_int_equal(failed, 0);
 }

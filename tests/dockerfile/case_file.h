@@ -33,3 +33,5 @@ void case_fini(struct case_file *c);
 struct section *case_section(const struct case_file *c, const char *name); /* NULL if absent */
 /* Sorted paths of dir/xxx.txt. */
 void case_list(const char *dir, struct strvec *out);
+/* Every file of the tests' folder must exist and pass; run says on stderr what did not. */
+void case_run_folder(const char *folder, bool (*run)(const char *path));

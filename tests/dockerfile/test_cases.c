@@ -244,28 +244,16 @@ static bool run_case(const char *path)
 	return ok;
 }
 
-static void run_folder(const char *folder)
-{
-	char *dir AUTO_FREE = mem_printf("%s/%s", TEST_SOURCE_DIR, folder);
-	struct strvec paths AUTO_STRVEC = {0};
-	case_list(dir, &paths);
-	assert_true(paths.len > 0);
-	size_t failed = 0;
-	for (size_t i = 0; i < paths.len; i++)
-		failed += !run_case(paths.ptr[i]);
-	assert_int_equal(failed, 0);
-}
-
 static void test_cases(void **state)
 {
 	(void)state;
-	run_folder("cases");
+	case_run_folder("cases", run_case);
 }
 
 static void test_reject(void **state)
 {
 	(void)state;
-	run_folder("reject");
+	case_run_folder("reject", run_case);
 }
 
 int main(void)

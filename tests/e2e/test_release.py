@@ -2,53 +2,22 @@
 """Releasing from a GitOps repository: tags, labels, refusals, provenance, the embedded and a foreign registry."""
 
 import json
-import os
 import shutil
 import subprocess
 
 import pytest
+from git_lab import WHEN, GitLab
 
-WHEN = "2026-01-05T09:00:00Z"
-
-
-class Lab:
-    """A repository with containers/web and a bare origin; commits have the same names always."""
-
-    def __init__(self, top):
-        self.top, self.repo = top, top / "lab"
-        self.env = {
-            **os.environ,
-            **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "t"), ("EMAIL", "t@example"), ("DATE", WHEN))},
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-        }
-        self.git("init", "-q", "--bare", "-b", "main", top / "origin.git", cwd=top)
-        self.git("init", "-q", "-b", "main", self.repo, cwd=top)
-        self.git("remote", "add", "origin", top / "origin.git")
-        self.write("containers/web/Dockerfile", "ARG CONTAINER_APP_VERSION=1.2.3\nFROM busybox\nCOPY page /srv/page\nRUN cat /srv/page > /srv/copy\n")
-        self.write("containers/web/page", "hello\n")
-        self.write("containers/helper/notes.txt", "no build file here\n")
-        self.first = self.commit("first")
-
-    def git(self, *args, cwd=None):
-        run = subprocess.run(["git", *map(str, args)], cwd=cwd or self.repo, env=self.env, check=True, capture_output=True, text=True)
-        return run.stdout.strip()
-
-    def write(self, path, text):
-        target = self.repo / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-
-    def commit(self, message, push=True):
-        self.git("add", "-A")
-        self.git("commit", "-q", "--allow-empty", "-m", message)
-        if push:
-            self.git("push", "-q", "origin", "HEAD")
-        return self.git("rev-parse", "HEAD")
+FILES = {
+    "containers/web/Dockerfile": "ARG CONTAINER_APP_VERSION=1.2.3\nFROM busybox\nCOPY page /srv/page\nRUN cat /srv/page > /srv/copy\n",
+    "containers/web/page": "hello\n",
+    "containers/helper/notes.txt": "no build file here\n",
+}
 
 
 @pytest.fixture
 def lab(tmp_path):
-    return Lab(tmp_path)
+    return GitLab(tmp_path, FILES)
 
 
 def release(cooper, lab, *args, **kw):

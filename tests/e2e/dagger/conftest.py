@@ -16,7 +16,7 @@ import uuid
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path[:0] = map(str, pathlib.Path(__file__).resolve().parents[:2])
 
 import peers  # noqa: E402
 import sdk as sdks  # noqa: E402

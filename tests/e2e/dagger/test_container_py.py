@@ -2,7 +2,6 @@
 """containers/<name>/container.py: build, version, release, list; errors; the same images as a Dockerfile's; cooper session -- CMD."""
 
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -10,6 +9,7 @@ import time
 
 import pytest
 import sdk as sdks
+from git_lab import GitLab
 
 PYTHON = str(sdks.PYTHONS["python-0.21"])
 GOOD = '''import dagger
@@ -32,36 +32,13 @@ async def build(src: dagger.Directory) -> dagger.Container:
 '''
 
 
-class Lab:
-    """A repository with a container.py, a helper package and a bare origin."""
+class Lab(GitLab):
+    """With a container.py and a helper package."""
 
     def __init__(self, top, cooper):
-        self.repo, self.cooper = top / "lab", cooper
-        self.env = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "COOPER_PYTHON": PYTHON}
-        for who in ("AUTHOR", "COMMITTER"):
-            self.env |= {f"GIT_{who}_NAME": "t", f"GIT_{who}_EMAIL": "t@example", f"GIT_{who}_DATE": "2026-01-05T09:00:00Z"}
-        self.git("init", "-q", "--bare", "-b", "main", top / "origin.git", cwd=top)
-        self.git("init", "-q", "-b", "main", self.repo, cwd=top)
-        self.git("remote", "add", "origin", top / "origin.git")
-        self.write("containers/web/container.py", GOOD)
-        self.write("containers/web/page", "hello\n")
-        self.write("src/lab/__init__.py", 'GREETING = "welcome"\n')
-        self.first = self.commit("first")
-
-    def git(self, *args, cwd=None):
-        run = subprocess.run(["git", *map(str, args)], cwd=cwd or self.repo, env=self.env, check=True, capture_output=True, text=True)
-        return run.stdout.strip()
-
-    def write(self, path, text):
-        target = self.repo / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-
-    def commit(self, message):
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", message)
-        self.git("push", "-q", "origin", "HEAD")
-        return self.git("rev-parse", "HEAD")
+        files = {"containers/web/container.py": GOOD, "containers/web/page": "hello\n", "src/lab/__init__.py": 'GREETING = "welcome"\n'}
+        super().__init__(top, files)
+        self.cooper = cooper
 
     def __call__(self, *args, **kw):
         return self.cooper(*args, cwd=self.repo, env={"COOPER_PYTHON": PYTHON}, **kw)
