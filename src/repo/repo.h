@@ -62,6 +62,16 @@ enum provenance { PROVENANCE_MAIN, PROVENANCE_BRANCH, PROVENANCE_UNKNOWN };
  */
 MUST_USE struct err *repo_provenance(
 	struct repo *r, const char *hex, enum provenance *out, char **reason, struct commit *commit);
+struct provenance_query {
+	const char *hex; /* as above; borrowed */
+	/* the answer; reason and commit are the caller's */
+	enum provenance provenance;
+	char *reason;
+	struct commit commit;
+};
+void provenance_query_fini(struct provenance_query *q);
+/* The same for any number at once, in one walk of the history. */
+MUST_USE struct err *repo_provenance_many(struct repo *r, struct provenance_query *queries, size_t count);
 /* The main ref in use ("origin/main") and its commit; *name NULL if there is none. Caller frees *name. */
 MUST_USE struct err *repo_main(struct repo *r, char **name, struct commit *c);
 

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs and their jobs: the queue, leases and logs, in $COOPER_HOME/runs.db (SQLite, WAL; docs/formats.md,
+ * "Runs") and $COOPER_HOME/logs/runs/. A run is one release of one container at one commit; it has a job for
+ * each build file. People name a job by the run's number and its index from 0.
+ *
+ * A job is claimed with a lease: a secret text and a time by which its holder must have said that it still
+ * works. What a lost holder leaves goes back to the queue, or fails with that reason once it was lost too
+ * often. A finished job never changes again. Every write is on disk on return.
+ *
+ * Processes: any number at once. Threads: a struct runs may be shared by all. Units: ns since the epoch.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "base/compiler.h"
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "base/vec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum job_status { JOB_WAITING, JOB_RUNNING, JOB_SUCCESS, JOB_FAILURE, JOB_CANCELLED };
+const char *job_status_name(enum job_status s); /* "waiting", "running", ... */
+bool job_status_parse(const char *text, enum job_status *out);
+bool job_status_is_final(enum job_status s);
+
+/* Who may claim the jobs of a run. */
+enum run_via {
+	RUN_VIA_LOCAL,  /* the process that made it, or the one it left behind */
+	RUN_VIA_SERVER, /* runners that speak to the server */
+};
+
+#define RUN_LEASE_MAX 64
+#define RUN_LEASE_TIME (INT64_C(60) * 1000000000) /* the usual lease; renewed at a third of it */
+#define RUN_TRIES_MAX 3                           /* claims of one job before a lost holder fails it */
+
+struct job {
+	int64_t id;     /* global; of the protocol, not of people */
+	int64_t run;    /* number */
+	uint32_t index; /* in its run, from 0 */
+	char *kind;     /* build_kind_name */
+	char *version, *tag, *reference;
+	char *label;  /* of the runners that may take it */
+	char *runner; /* who took it; NULL: nobody yet */
+	enum job_status status;
+	uint32_t tries;                  /* claims so far */
+	bool cancel_asked;               /* its holder is to stop */
+	int64_t created, started, ended; /* 0: not yet */
+	char *digest, *inputs;           /* of what was published; NULL: none */
+	bool already;                    /* it had been published before */
+	char *error;                     /* NULL unless FAILURE or CANCELLED */
+	uint64_t log_size;               /* bytes so far */
+};
+void job_fini(struct job *j);
+
+struct run {
+	int64_t number;
+	enum run_via via;
+	char *repository; /* public address of the git remote; "" if it has none */
+	char *container, *commit, *ref, *subject;
+	char *requested_by; /* "user@host", or the name of a token */
+	enum job_status
+		status; /* of all its jobs together: the worst that is final, else running or waiting */
+	int64_t created, started, ended;
+	struct vec jobs; /* of struct job, by index */
+};
+void run_fini(struct run *r);
+
+struct runs;
+/* home: $COOPER_HOME, made if missing. Brings an older database up to date; ERR_UNSUPPORTED for a newer one.
+ */
+MUST_USE struct err *runs_open(const char *home, struct runs **out);
+void runs_close(struct runs *r);
+void runs_closep(struct runs **r);
+
+/* Queue a run. spec: via, repository, container, commit, ref, subject, requested_by and of each job kind,
+ * version, tag, reference and label count. Texts are checked and bounded: ERR_INVALID. */
+MUST_USE struct err *runs_add(struct runs *r, const struct run *spec, int64_t *number);
+
+/* Newest first, numbers below before (0: all), at most limit; vec of struct run, with their jobs. */
+MUST_USE struct err *runs_list(struct runs *r, int64_t before, size_t limit, struct vec *out);
+/* ERR_NOT_FOUND says what numbers there are. */
+MUST_USE struct err *runs_get(struct runs *r, int64_t number, struct run *out);
+MUST_USE struct err *runs_get_job(struct runs *r, int64_t number, uint32_t index, struct job *out);
+/* Waiting jobs are cancelled at once, those that run are asked to stop. */
+MUST_USE struct err *runs_cancel(struct runs *r, int64_t number);
+
+struct run_claim {
+	const char *runner; /* name of who takes it */
+	enum run_via via;
+	int64_t number;            /* of this run only; 0: any */
+	const char *repository;    /* of this remote only; NULL: any */
+	const char *const *labels; /* NULL-terminated; NULL: any */
+	int64_t lease_time;        /* 0: RUN_LEASE_TIME */
+};
+struct claimed_job {
+	struct job job;
+	struct run run; /* without its jobs */
+	char lease[RUN_LEASE_MAX];
+	uint64_t log_base; /* where this holder's log begins in the job's whole log */
+};
+void claimed_job_fini(struct claimed_job *c);
+/*
+ * The oldest waiting job that fits, now RUNNING; *found false when there is none. A job waits while another
+ * one publishes under the same reference, so that one commit is released once.
+ */
+MUST_USE struct err *runs_claim(
+	struct runs *r, const struct run_claim *c, struct claimed_job *out, bool *found);
+
+/* The holder's calls. ERR_EXISTS ("lost"): the lease is over and somebody else may have the job: stop, and
+ * publish nothing. */
+MUST_USE struct err *runs_heartbeat(
+	struct runs *r, int64_t job_id, const char *lease, int64_t lease_time, bool *cancel_asked);
+/* Bytes of the log from offset (from log_base on). Those that are there already are skipped, so that a piece
+ * may be sent again; a gap is ERR_INVALID. *size: how many there are now, from log_base on; also set with
+ * the gap. */
+MUST_USE struct err *runs_log_append(
+	struct runs *r, int64_t job_id, const char *lease, uint64_t offset, struct str bytes, uint64_t *size);
+struct job_result {
+	enum job_status status;        /* a final one */
+	char *digest, *inputs, *error; /* may be NULL */
+	bool already;
+};
+void job_result_fini(struct job_result *r);
+/* Told again with the same result by the same holder: success. */
+MUST_USE struct err *runs_finish(
+	struct runs *r, int64_t job_id, const char *lease, const struct job_result *result);
+
+/* What leases that are over leave: back to the queue or failed. The calls above do so by themselves. */
+MUST_USE struct err *runs_expire(struct runs *r);
+/* A server that was down gives those that hold leases the time to come back. */
+MUST_USE struct err *runs_extend_leases(struct runs *r, int64_t lease_time);
+/* Forget finished runs older than age (ns) beyond the newest keep; their logs go with them. */
+MUST_USE struct err *runs_prune(struct runs *r, int64_t age, size_t keep, uint64_t *removed);
+
+/* Up to *len bytes of a job's whole log from offset; *len 0 at its present end. *finished: no more will come.
+ */
+MUST_USE struct err *runs_log_read(
+	struct runs *r, int64_t job_id, uint64_t offset, void *p, size_t *len, bool *finished);
+/* Wait until there may be something new: a job to claim, a log's bytes, a status. Returns after at most
+ * timeout ns, or when cancel is set (no error). Changes by other processes are noticed within half a second.
+ */
+void runs_wait(struct runs *r, int64_t timeout, const struct cancel *cancel);
