@@ -10,11 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How long a writer waits for another process's transaction: gc of a large store holds one for seconds. */
-#define BUSY_LIMIT_MS 120000
-
+/* Step i brings version i to i + 1: never changed once released, new ones go to the end. */
 /* clang-format off */
-static const char schema[] =
+static const char *const steps[] = {
 	"CREATE TABLE blobs(digest BLOB PRIMARY KEY NOT NULL, size INTEGER NOT NULL, created INTEGER NOT NULL,"
 	" used INTEGER NOT NULL, doomed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
 	"CREATE INDEX blobs_doomed ON blobs(digest) WHERE doomed = 1;"
@@ -34,42 +32,20 @@ static const char schema[] =
 	" value BLOB NOT NULL, created INTEGER NOT NULL, used INTEGER NOT NULL, UNIQUE(space, key));"
 	"CREATE TABLE refs(record INTEGER NOT NULL, kind INTEGER NOT NULL, target TEXT NOT NULL,"
 	" absent INTEGER NOT NULL, PRIMARY KEY(record, kind, target)) WITHOUT ROWID;"
-	"CREATE INDEX refs_target ON refs(kind, target);"
-	"PRAGMA user_version = 1;";
+	"CREATE INDEX refs_target ON refs(kind, target);",
+};
 /* clang-format on */
 
 #define NO_SPACE_HINT "free some space, or run: cooper store gc"
 
-static enum err_kind kind_of(struct store *s, int rc)
+static char *store_name(const struct store *s)
 {
-	switch (rc & 0xff) {
-	case SQLITE_FULL:
-		return ERR_NO_SPACE;
-	case SQLITE_READONLY:
-	case SQLITE_PERM:
-	case SQLITE_AUTH:
-		return ERR_DENIED;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		return ERR_CORRUPT;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return ERR_UNAVAILABLE;
-	default:
-		break;
-	}
-	int sysno = s->db ? sqlite3_system_errno(s->db) : 0;
-	if (sysno == ENOSPC || sysno == EDQUOT)
-		return ERR_NO_SPACE;
-	if (sysno == EACCES || sysno == EPERM || sysno == EROFS)
-		return ERR_DENIED;
-	return ERR_IO;
+	return mem_printf("store %s", s->home);
 }
 
-struct err *store_db_error(struct store *s, int rc, const char *what)
+/* What a user can do about an error of the database. */
+static struct err *advise(struct err *e)
 {
-	struct err *e = err_new(kind_of(s, rc), "store %s: %s: %s", s->home, what,
-		s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
 	switch (err_kind(e)) {
 	case ERR_NO_SPACE:
 		return err_hint(e, NO_SPACE_HINT);
@@ -84,17 +60,10 @@ struct err *store_db_error(struct store *s, int rc, const char *what)
 	}
 }
 
-static int on_busy(void *ctx, int count)
+struct err *store_db_error(struct store *s, int rc, const char *what)
 {
-	(void)ctx;
-	/* 0.2 ms growing to 20 ms: most transactions are far shorter than SQLite's own first steps. */
-	int64_t us = count < 100 ? 200 + count * 200 : 20000;
-	int64_t waited_ms = count < 100 ? count * (count + 1) / 10 : 1010 + (int64_t)(count - 100) * 20;
-	if (waited_ms > BUSY_LIMIT_MS)
-		return 0;
-	struct timespec ts = {.tv_nsec = us * 1000};
-	nanosleep(&ts, NULL);
-	return 1;
+	AUTO_FREE char *name = store_name(s);
+	return advise(sqlite_error(s->db, rc, name, what));
 }
 
 struct err *store_failed(struct store *s, struct err *e, const char *doing)
@@ -111,25 +80,12 @@ struct err *store_db_exec(struct store *s, const char *sql)
 	return rc == SQLITE_OK ? NULL : store_db_error(s, rc, "running a statement");
 }
 
-static struct err *user_version(struct store *s, int64_t *version)
-{
-	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &st, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW)
-		*version = sqlite3_column_int64(st, 0);
-	struct err *e = rc == SQLITE_ROW ? NULL : store_db_error(s, rc, "opening its database");
-	sqlite3_finalize(st);
-	return e;
-}
-
 static struct err *connect_db(struct store *s, const char *uri, int flags)
 {
 	int rc = sqlite3_open_v2(uri, &s->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 	if (rc != SQLITE_OK)
 		return store_db_error(s, rc, "opening its database");
-	sqlite3_busy_handler(s->db, on_busy, NULL);
+	sqlite_wait_for_others(s->db);
 	return NULL;
 }
 
@@ -139,25 +95,24 @@ static void disconnect_db(struct store *s)
 	s->db = NULL;
 }
 
-static struct err *create_schema(struct store *s)
+/* Two at once: changing the journal mode and making the reserve do not wait for the other by themselves. */
+static struct err *bring_up_to_date(struct store *s, const struct sqlite_form *form, bool fresh)
 {
-	TRY(store_db_exec(s, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; BEGIN IMMEDIATE"));
-	int64_t version = 0;
-	struct err *e = user_version(s, &version);
-	if (!e && version == 0)
-		e = store_db_exec(s, schema);
-	if (!e)
-		return store_db_exec(s, "COMMIT");
-	err_ignore(store_db_exec(s, "ROLLBACK"), "the first error is the one to show");
-	return e;
+	struct store_lock *lock AUTO(store_unlockp) = NULL;
+	TRY(store_lock(s, "create", false, NULL, NULL, &lock));
+	if (fresh) {
+		TRY(store_db_exec(s, "PRAGMA auto_vacuum = INCREMENTAL"));
+		TRY(advise(sqlite_use_wal(s->db, form->name)));
+	}
+	TRY(advise(sqlite_migrate(s->db, form)));
+	if (fresh)
+		store_reserve_make(s);
+	return NULL;
 }
 
-/* Keep cooper.db-wal and -shm between processes: making and deleting them costs more than a warm build reads.
- */
 static struct err *set_up_writer(struct store *s)
 {
-	int on = 1;
-	sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+	sqlite_keep_wal(s->db);
 	/* Distributions build it to overwrite what is deleted: that would make a full disk's gc write as much
 	 * again. */
 	return store_db_exec(s, "PRAGMA journal_size_limit = 1048576; PRAGMA wal_autocheckpoint = 256; "
@@ -165,24 +120,12 @@ static struct err *set_up_writer(struct store *s)
 				" PRAGMA secure_delete = OFF");
 }
 
-static struct err *check_version(struct store *s, int64_t version)
-{
-	if (version == STORE_VERSION)
-		return NULL;
-	if (version == 0)
-		return err_new(ERR_NOT_FOUND, "store %s: its database is empty", s->home);
-	return err_hint(
-		err_new(ERR_UNSUPPORTED, "store %s: its format is version %lld, this program knows %d",
-			s->home, (long long)version, STORE_VERSION),
-		"use a newer cooper, or another COOPER_HOME");
-}
-
-static struct err *open_read_only(struct store *s, const char *path)
+static struct err *open_read_only(struct store *s, const char *path, const struct sqlite_form *form)
 {
 	int64_t version = 0;
 	struct err *e = connect_db(s, path, SQLITE_OPEN_READONLY);
 	if (!e)
-		e = user_version(s, &version);
+		e = advise(sqlite_version(s->db, form->name, &version));
 	if (e && err_kind(e) != ERR_CORRUPT && err_kind(e) != ERR_UNAVAILABLE) {
 		/* No shared memory can be made here, so nobody else writes through this mount either. */
 		disconnect_db(s);
@@ -196,33 +139,30 @@ static struct err *open_read_only(struct store *s, const char *path)
 		buf_adds(&uri, "?immutable=1");
 		struct err *again = connect_db(s, buf_cstr(&uri), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
 		if (!again)
-			again = user_version(s, &version);
+			again = advise(sqlite_version(s->db, form->name, &version));
 		if (again)
 			return err_first(e, again);
 		err_ignore(e, "opened as immutable");
 		e = NULL;
 	}
 	TRY(e);
-	return check_version(s, version);
+	return sqlite_check_version(s->db, form);
 }
 
 struct err *store_db_open(struct store *s, bool create)
 {
 	AUTO_FREE char *path = path_join(s->home, "cooper.db");
+	AUTO_FREE char *name = store_name(s);
+	const struct sqlite_form form = {name, steps, ARRAY_LEN(steps)};
 	if (s->read_only)
-		return open_read_only(s, path);
+		return open_read_only(s, path, &form);
 	TRY(connect_db(s, path, SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0)));
 	int64_t version = 0;
-	TRY(user_version(s, &version));
-	if (version == 0 && create) {
-		/* Two creators at once: changing the journal mode does not wait for the other by itself. */
-		struct store_lock *lock AUTO(store_unlockp) = NULL;
-		TRY(store_lock(s, "create", false, NULL, NULL, &lock));
-		TRY(create_schema(s));
-		store_reserve_make(s);
-		version = STORE_VERSION;
-	}
-	TRY(check_version(s, version));
+	TRY(advise(sqlite_version(s->db, name, &version)));
+	if (version < (int64_t)form.steps && (version > 0 || create))
+		TRY(bring_up_to_date(s, &form, version == 0));
+	else
+		TRY(sqlite_check_version(s->db, &form));
 	return set_up_writer(s);
 }
 

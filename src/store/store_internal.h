@@ -8,14 +8,13 @@
 
 #include "base/map.h"
 #include "store/maintain.h"
+#include "store/sqlite.h"
 #include "store/store.h"
 
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 
-#define STORE_VERSION 1
 #define SESSION_MAX 64
 #define BOOT_MAX 48
 #define STORE_PATH_MAX 192 /* of a path below home made of our own names */
