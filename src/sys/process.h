@@ -31,3 +31,7 @@ struct process_request {
  * stderr in the message. A missing program is ERR_NOT_FOUND naming it.
  */
 MUST_USE struct err *process_run(const struct process_request *rq, struct buf *out, struct buf *errout);
+
+/* The absolute path of a program in the folders of path (as $PATH; NULL: the usual ones). ERR_NOT_FOUND names
+ * it. Caller frees. */
+MUST_USE struct err *process_find(const char *name, const char *path, char **out);

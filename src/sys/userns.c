@@ -57,6 +57,7 @@ static struct {
 	bool rootless;
 	uint64_t ids;
 	uid_t outer;
+	gid_t outer_gid;
 } known;
 
 /* "inside outside count" */
@@ -71,25 +72,32 @@ static bool map_line(struct str line, uint64_t v[3])
 	return n == 3;
 }
 
-static void read_map(void)
+/* What own is outside, by the map in file; *ids: how many are mapped. */
+static uint32_t outer_id(const char *file, uint32_t own, uint64_t *ids)
 {
 	AUTO_BUF struct buf text = {0};
-	err_ignore(file_read(AT_FDCWD, "/proc/self/uid_map", MAP_FILE_MAX, &text),
-		"kernels without user namespaces");
+	err_ignore(file_read(AT_FDCWD, file, MAP_FILE_MAX, &text), "kernels without user namespaces");
 	struct str rest = buf_str(&text), line;
-	uint64_t total = 0, own = getuid();
-	known.outer = (uid_t)own;
+	uint32_t outer = own;
+	*ids = 0;
 	while (str_split(&rest, '\n', &line)) {
 		uint64_t v[3];
 		if (!map_line(line, v))
 			continue;
-		total += v[2];
+		*ids += v[2];
 		if (own >= v[0] && own - v[0] < v[2])
-			known.outer = (uid_t)(v[1] + (own - v[0]));
+			outer = (uint32_t)(v[1] + (own - v[0]));
 	}
+	return outer;
+}
+
+static void read_map(void)
+{
 	struct stat st;
+	uint64_t groups;
+	known.outer = outer_id("/proc/self/uid_map", getuid(), &known.ids);
+	known.outer_gid = outer_id("/proc/self/gid_map", getgid(), &groups);
 	known.rootless = stat("/proc/self/ns/user", &st) == 0 && st.st_ino != FIRST_USER_NAMESPACE;
-	known.ids = total;
 }
 
 static pthread_once_t map_once = PTHREAD_ONCE_INIT;
@@ -116,6 +124,12 @@ uid_t userns_outer_uid(void)
 {
 	pthread_once(&map_once, read_map);
 	return known.outer;
+}
+
+gid_t userns_outer_gid(void)
+{
+	pthread_once(&map_once, read_map);
+	return known.outer_gid;
 }
 
 /* ---- entering ---- */

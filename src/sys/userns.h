@@ -26,8 +26,9 @@ MUST_USE struct err *userns_enter(void);
 bool userns_is_rootless(void);
 /* Is only one id mapped here? Then programs that change users or owners fail. */
 bool userns_one_id(void);
-/* The id that this process's user has outside of its user namespace. */
+/* The ids that this process's user and group have outside of its user namespace. */
 uid_t userns_outer_uid(void);
+gid_t userns_outer_gid(void);
 /* The command line that grants ids to the user uid (as outside). Caller frees. */
 char *userns_grant_command(uid_t uid);
 
