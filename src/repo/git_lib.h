@@ -49,7 +49,10 @@
 	X(git_oid_tostr)                   \
 	X(git_oid_equal)                   \
 	X(git_oid_ncmp)                    \
-	X(git_graph_descendant_of)         \
+	X(git_revwalk_new)                 \
+	X(git_revwalk_push)                \
+	X(git_revwalk_next)                \
+	X(git_revwalk_free)                \
 	X(git_graph_reachable_from_any)    \
 	X(git_reference_lookup)            \
 	X(git_reference_dwim)              \
@@ -90,6 +93,7 @@ void git_tree_entry_freep(git_tree_entry **p);
 void git_reference_freep(git_reference **p);
 void git_reference_iterator_freep(git_reference_iterator **p);
 void git_odb_freep(git_odb **p);
+void git_revwalk_freep(git_revwalk **p);
 void git_config_freep(git_config **p);
 void git_config_iterator_freep(git_config_iterator **p);
 void git_status_list_freep(git_status_list **p);

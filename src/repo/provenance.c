@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "repo/repo.h"
 #include "repo/repo_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct {
 	const char *name, *full;
@@ -27,18 +31,28 @@ static struct err *configured_main(struct repo *r, git_reference **out)
 	return rc < 0 ? repo_git_error(r, rc, "finding branch \"%s\"", r->main_ref) : NULL;
 }
 
+/* *out NULL if there is none. name is borrowed. */
+static struct err *find_main(struct repo *r, git_reference **out, const char **name)
+{
+	*name = r->main_ref;
+	if (r->main_ref)
+		return configured_main(r, out);
+	for (size_t i = 0; i < ARRAY_LEN(usual_main); i++) {
+		int rc = r->g->git_reference_lookup(out, r->git, usual_main[i].full);
+		*name = usual_main[i].name;
+		if (rc == 0)
+			return NULL;
+		if (rc != GIT_ENOTFOUND)
+			return repo_git_error(r, rc, "finding branch %s", usual_main[i].name);
+	}
+	return NULL;
+}
+
 struct err *repo_main(struct repo *r, char **name, struct commit *c)
 {
 	AUTO(git_reference_freep) git_reference *ref = NULL;
-	const char *found = r->main_ref;
-	if (found)
-		TRY(configured_main(r, &ref));
-	for (size_t i = 0; i < ARRAY_LEN(usual_main) && !ref; i++) {
-		int rc = r->g->git_reference_lookup(&ref, r->git, usual_main[i].full);
-		if (rc < 0 && rc != GIT_ENOTFOUND)
-			return repo_git_error(r, rc, "finding branch %s", usual_main[i].name);
-		found = usual_main[i].name;
-	}
+	const char *found = NULL;
+	TRY(find_main(r, &ref, &found));
 	*name = NULL;
 	if (!ref)
 		return NULL;
@@ -52,97 +66,134 @@ struct err *repo_main(struct repo *r, char **name, struct commit *c)
 	return NULL;
 }
 
-struct prefix_search {
-	const struct repo *repo;
-	git_odb *odb;
-	git_oid prefix;
-	size_t len;
-	struct vec *out;
+/* When a file was last written; 0 if it is not there. */
+static int64_t written(const char *dir, const char *name)
+{
+	AUTO_FREE char *path = path_join(dir, name);
+	struct stat st;
+	if (stat(path, &st) != 0)
+		return 0;
+	return (int64_t)st.st_mtim.tv_sec * CLOCK_SECOND + st.st_mtim.tv_nsec;
+}
+
+struct err *repo_main_fetched(struct repo *r, int64_t *when)
+{
+	AUTO(git_reference_freep) git_reference *ref = NULL;
+	const char *name = NULL;
+	TRY(find_main(r, &ref, &name));
+	*when = 0;
+	if (!ref || !cstr_starts(r->g->git_reference_name(ref), "refs/remotes/"))
+		return NULL;
+	/* FETCH_HEAD is the work tree's own, and absent after a clone; the log of the ref is written by a
+	 * clone, and by a fetch or push that moved it. */
+	const char *common = r->g->git_repository_commondir(r->git);
+	AUTO_FREE char *log = path_join("logs", r->g->git_reference_name(ref));
+	const int64_t times[] = {written(r->git_dir, "FETCH_HEAD"), written(common, "FETCH_HEAD"),
+		written(common, log), written(common, r->g->git_reference_name(ref))};
+	for (size_t i = 0; i < ARRAY_LEN(times); i++)
+		*when = times[i] > *when ? times[i] : *when;
+	return NULL;
+}
+
+/* ---- what is on main ---- */
+
+/* A commit to be found on main; sorted by id, each once. */
+struct target {
+	git_oid id;
+	bool on_main;
 };
 
-static void add_if_commit(struct prefix_search *s, const git_oid *id)
+struct placing {
+	const struct repo *repo;
+	git_oid main;
+	const char *main_name; /* NULL: there is none */
+	bool shallow;
+	struct vec targets; /* of struct target */
+	size_t left;        /* not found on main yet */
+};
+
+static int by_id(const void *a, const void *b)
 {
-	size_t size = 0;
-	git_object_t type = GIT_OBJECT_INVALID;
-	if (s->repo->g->git_odb_read_header(&size, &type, s->odb, id) < 0 || type != GIT_OBJECT_COMMIT)
-		return;
-	for (size_t i = 0; i < s->out->len; i++)
-		if (s->repo->g->git_oid_equal(vec_at(s->out, i), id))
-			return; /* packed and loose at once */
-	vec_push_copy(s->out, id);
+	const struct target *x = a, *y = b;
+	return memcmp(x->id.id, y->id.id, sizeof(x->id.id));
 }
 
-static int visit_object(const git_oid *id, void *payload)
+static struct target *find_target(const struct placing *p, const git_oid *id)
 {
-	struct prefix_search *s = payload;
-	if (s->repo->g->git_oid_ncmp(id, &s->prefix, s->len) == 0)
-		add_if_commit(s, id);
-	return 0;
+	struct target key = {.id = *id};
+	return p->targets.len ? bsearch(&key, p->targets.ptr, p->targets.len, sizeof(struct target), by_id)
+			      : NULL;
 }
 
-struct err *repo_commits_with_prefix(const struct repo *r, const char *hex, struct vec *out)
+static void sort_targets(struct placing *p)
 {
-	struct prefix_search s = {.repo = r, .len = strlen(hex), .out = out};
-	int rc = r->g->git_oid_fromstrn(&s.prefix, hex, s.len);
-	if (rc < 0)
-		return err_new(ERR_INVALID, "\"%s\" is no commit id", hex);
-	AUTO(git_odb_freep) git_odb *odb = NULL;
-	rc = r->g->git_repository_odb(&odb, r->git);
-	if (rc < 0)
-		return repo_git_error(r, rc, "opening the objects of %s", r->root);
-	s.odb = odb;
-	git_oid one;
-	rc = s.len == 40 ? (r->g->git_odb_exists(odb, &s.prefix) ? 0 : GIT_ENOTFOUND)
-			 : r->g->git_odb_exists_prefix(&one, odb, &s.prefix, s.len);
-	if (rc == 0)
-		add_if_commit(&s, s.len == 40 ? &s.prefix : &one);
-	else if (rc == GIT_EAMBIGUOUS) /* seldom, and the only way to see them all */
-		rc = r->g->git_odb_foreach(odb, visit_object, &s);
-	if (rc < 0 && rc != GIT_ENOTFOUND)
-		return repo_git_error(r, rc, "looking for commits that begin with %s", hex);
-	return NULL;
+	vec_sort(&p->targets, by_id);
+	struct target *t = p->targets.ptr;
+	size_t n = 0;
+	for (size_t i = 0; i < p->targets.len; i++)
+		if (!n || by_id(&t[n - 1], &t[i]) != 0)
+			t[n++] = t[i];
+	p->targets.len = p->left = n;
+}
+
+static void visit_commit(struct placing *p, const git_oid *id)
+{
+	struct target *t = find_target(p, id);
+	if (t && !t->on_main) {
+		t->on_main = true;
+		p->left--;
+	}
 }
 
 /* In a shallow clone parents are missing: whatever can be reached without them. */
-static bool reachable_in_what_is_here(const struct repo *r, const git_oid *from, const git_oid *want)
+static void walk_what_is_here(struct placing *p)
 {
 	AUTO(map_freep) struct map *seen = map_new(NULL);
 	AUTO(vec_fini) struct vec todo = VEC_OF(git_oid);
-	vec_push_copy(&todo, from);
-	while (todo.len) {
+	vec_push_copy(&todo, &p->main);
+	while (todo.len && p->left) {
 		git_oid id = *(git_oid *)vec_at(&todo, todo.len - 1);
 		vec_remove(&todo, todo.len - 1);
 		struct str key = str_n((const char *)id.id, sizeof(id.id));
+		AUTO(git_commit_freep) git_commit *c = NULL;
 		if (map_has(seen, key))
 			continue;
-		if (r->g->git_oid_equal(&id, want))
-			return true;
 		map_set(seen, key, NULL);
-		AUTO(git_commit_freep) git_commit *c = NULL;
-		if (r->g->git_commit_lookup(&c, r->git, &id) < 0)
+		visit_commit(p, &id);
+		if (p->repo->g->git_commit_lookup(&c, p->repo->git, &id) < 0)
 			continue;
-		for (unsigned i = 0; i < r->g->git_commit_parentcount(c); i++)
-			vec_push_copy(&todo, r->g->git_commit_parent_id(c, i));
+		for (unsigned i = 0; i < p->repo->g->git_commit_parentcount(c); i++)
+			vec_push_copy(&todo, p->repo->g->git_commit_parent_id(c, i));
 	}
-	return false;
 }
 
-static struct err *is_on_main(struct repo *r, const git_oid *main, const git_oid *id, bool shallow, bool *out)
+/* The newest first, so it is over soon when what is looked for is recent. */
+static struct err *walk_main(struct placing *p)
 {
-	if (r->g->git_oid_equal(main, id)) {
-		*out = true;
-		return NULL;
-	}
-	if (shallow) {
-		*out = reachable_in_what_is_here(r, main, id);
-		return NULL;
-	}
-	int rc = r->g->git_graph_descendant_of(r->git, main, id);
-	if (rc < 0)
-		return repo_git_error(r, rc, "comparing a commit with main");
-	*out = rc == 1;
+	const struct git_lib *g = p->repo->g;
+	AUTO(git_revwalk_freep) git_revwalk *walk = NULL;
+	git_oid id;
+	int rc = g->git_revwalk_new(&walk, p->repo->git);
+	if (rc == 0)
+		rc = g->git_revwalk_push(walk, &p->main);
+	while (rc == 0 && p->left && (rc = g->git_revwalk_next(&id, walk)) == 0)
+		visit_commit(p, &id);
+	if (rc < 0 && rc != GIT_ITEROVER)
+		return repo_git_error(p->repo, rc, "walking the history of %s", p->main_name);
 	return NULL;
 }
+
+/* Which targets are ancestors of main. */
+static struct err *place_targets(struct placing *p)
+{
+	if (p->main_name && p->shallow)
+		walk_what_is_here(p);
+	else if (p->main_name)
+		return walk_main(p);
+	return NULL;
+}
+
+/* ---- queries ---- */
 
 static bool valid_hex(const char *hex)
 {
@@ -166,63 +217,152 @@ static char *reason_not_one(const struct repo *r, const char *hex, const struct 
 	return mem_printf("%zu commits begin with %s: %s", found->len, hex, buf_cstr(&list));
 }
 
-static char *reason_no_main(void)
+static char *tried_main(void)
 {
 	AUTO_BUF struct buf b = {0};
 	buf_adds(&b, "no main branch to compare with: tried ");
 	for (size_t i = 0; i < ARRAY_LEN(usual_main); i++)
 		buf_addf(&b, "%s%s", i ? ", " : "", usual_main[i].name);
-	buf_adds(&b, "; name it as main: in cooper.yaml");
 	return buf_steal(&b);
 }
 
-static struct err *place_commit(
-	struct repo *r, const git_oid *id, bool shallow, enum provenance *out, char **reason)
+struct err *repo_main_required(struct repo *r, char **name, struct commit *c)
+{
+	TRY(repo_main(r, name, c));
+	if (*name)
+		return NULL;
+	AUTO_FREE char *tried = tried_main();
+	return err_hint(err_new(ERR_NOT_FOUND, "%s", tried), "git fetch, or name it as main: in cooper.yaml");
+}
+
+/* The different texts that are asked for, and which of them each query means. */
+struct lookups {
+	struct vec prefixes; /* of struct commit_prefix */
+	size_t *of_query;    /* SIZE_MAX: none */
+};
+
+static void lookups_fini(struct lookups *l)
+{
+	for (size_t i = 0; i < l->prefixes.len; i++)
+		vec_fini(&((struct commit_prefix *)vec_at(&l->prefixes, i))->commits);
+	vec_fini(&l->prefixes);
+	mem_freep(&l->of_query);
+}
+
+static void gather_prefixes(struct provenance_query *queries, size_t count, struct lookups *l)
+{
+	AUTO(map_freep) struct map *seen = map_new(NULL); /* index + 1 */
+	l->of_query = mem_array(count ? count : 1, sizeof(size_t));
+	for (size_t i = 0; i < count; i++) {
+		struct provenance_query *q = &queries[i];
+		q->provenance = PROVENANCE_UNKNOWN;
+		q->reason = NULL;
+		q->commit = (struct commit){0};
+		l->of_query[i] = SIZE_MAX;
+		if (!valid_hex(q->hex)) {
+			q->reason = mem_printf("\"%s\" is no commit id", q->hex);
+			continue;
+		}
+		size_t at = (size_t)(uintptr_t)map_get_c(seen, q->hex);
+		if (!at) {
+			struct commit_prefix p = {.hex = q->hex, .commits = VEC_OF(git_oid)};
+			vec_push_copy(&l->prefixes, &p);
+			at = l->prefixes.len;
+			map_set_c(seen, q->hex, (void *)(uintptr_t)at);
+		}
+		l->of_query[i] = at - 1;
+	}
+}
+
+static struct err *answer(const struct placing *p, const struct vec *found, struct provenance_query *q)
+{
+	const struct repo *r = p->repo;
+	if (found->len != 1) {
+		q->reason = reason_not_one(r, q->hex, found, p->shallow);
+		return NULL;
+	}
+	if (!p->main_name) {
+		q->reason = tried_main();
+		return NULL;
+	}
+	bool on_main = find_target(p, vec_at(found, 0))->on_main;
+	if (!on_main && p->shallow) {
+		q->reason = mem_printf("not found on %s, but " DEEPEN, p->main_name);
+		return NULL;
+	}
+	AUTO(git_commit_freep) git_commit *c = NULL;
+	int rc = r->g->git_commit_lookup(&c, r->git, vec_at(found, 0));
+	if (rc < 0)
+		return repo_git_error(r, rc, "reading commit %s", q->hex);
+	repo_fill_commit(r, c, &q->commit);
+	q->provenance = on_main ? PROVENANCE_MAIN : PROVENANCE_BRANCH;
+	return NULL;
+}
+
+static struct err *answer_all(
+	struct placing *p, const struct lookups *l, struct provenance_query *queries, size_t count)
+{
+	for (size_t i = 0; i < l->prefixes.len; i++) {
+		const struct commit_prefix *one = vec_at(&l->prefixes, i);
+		if (one->commits.len == 1)
+			((struct target *)vec_push(&p->targets))->id = *(git_oid *)vec_at(&one->commits, 0);
+	}
+	sort_targets(p);
+	TRY(place_targets(p));
+	for (size_t i = 0; i < count; i++) {
+		if (l->of_query[i] == SIZE_MAX)
+			continue;
+		const struct commit_prefix *one = vec_at(&l->prefixes, l->of_query[i]);
+		TRY(answer(p, &one->commits, &queries[i]));
+	}
+	return NULL;
+}
+
+void provenance_query_fini(struct provenance_query *q)
+{
+	mem_freep(&q->reason);
+	commit_fini(&q->commit);
+}
+
+static struct err *place_all(
+	struct repo *r, const struct lookups *l, struct provenance_query *queries, size_t count)
 {
 	AUTO_FREE char *main_name = NULL;
 	AUTO(commit_fini) struct commit main = {0};
 	TRY(repo_main(r, &main_name, &main));
-	*out = PROVENANCE_UNKNOWN;
-	if (!main_name) {
-		*reason = reason_no_main();
-		return NULL;
-	}
-	git_oid main_id;
-	TRY(repo_oid(r, main.id, &main_id));
-	bool on_main = false;
-	TRY(is_on_main(r, &main_id, id, shallow, &on_main));
-	if (on_main)
-		*out = PROVENANCE_MAIN;
-	else if (!shallow)
-		*out = PROVENANCE_BRANCH;
-	else
-		*reason = mem_printf("not found on %s, but " DEEPEN, main_name);
-	return NULL;
+	struct placing p = {.repo = r,
+		.main_name = main_name,
+		.shallow = repo_is_shallow(r),
+		.targets = VEC_OF(struct target)};
+	if (main_name)
+		TRY(repo_oid(r, main.id, &p.main));
+	struct err *e = answer_all(&p, l, queries, count);
+	vec_fini(&p.targets);
+	return e;
+}
+
+struct err *repo_provenance_many(struct repo *r, struct provenance_query *queries, size_t count)
+{
+	AUTO(lookups_fini) struct lookups l = {.prefixes = VEC_OF(struct commit_prefix)};
+	gather_prefixes(queries, count, &l);
+	struct err *e = repo_commits_with_prefixes(r, l.prefixes.ptr, l.prefixes.len);
+	if (!e)
+		e = place_all(r, &l, queries, count);
+	for (size_t i = 0; i < count && e; i++)
+		provenance_query_fini(&queries[i]);
+	return e;
 }
 
 struct err *repo_provenance(
 	struct repo *r, const char *hex, enum provenance *out, char **reason, struct commit *commit)
 {
-	*out = PROVENANCE_UNKNOWN;
-	*reason = NULL;
-	if (!valid_hex(hex)) {
-		*reason = mem_printf("\"%s\" is no commit id", hex);
-		return NULL;
+	AUTO(provenance_query_fini) struct provenance_query q = {.hex = hex};
+	TRY(repo_provenance_many(r, &q, 1));
+	*out = q.provenance;
+	*reason = steal(&q.reason);
+	if (commit && q.provenance != PROVENANCE_UNKNOWN) {
+		*commit = q.commit;
+		q.commit = (struct commit){0};
 	}
-	bool shallow = repo_is_shallow(r);
-	AUTO(vec_fini) struct vec found = VEC_OF(git_oid);
-	TRY(repo_commits_with_prefix(r, hex, &found));
-	if (found.len != 1) {
-		*reason = reason_not_one(r, hex, &found, shallow);
-		return NULL;
-	}
-	TRY(place_commit(r, vec_at(&found, 0), shallow, out, reason));
-	if (!commit || *out == PROVENANCE_UNKNOWN)
-		return NULL;
-	AUTO(git_commit_freep) git_commit *c = NULL;
-	int rc = r->g->git_commit_lookup(&c, r->git, vec_at(&found, 0));
-	if (rc < 0)
-		return repo_git_error(r, rc, "reading commit %s", hex);
-	repo_fill_commit(r, c, commit);
 	return NULL;
 }

@@ -74,6 +74,11 @@ void provenance_query_fini(struct provenance_query *q);
 MUST_USE struct err *repo_provenance_many(struct repo *r, struct provenance_query *queries, size_t count);
 /* The main ref in use ("origin/main") and its commit; *name NULL if there is none. Caller frees *name. */
 MUST_USE struct err *repo_main(struct repo *r, char **name, struct commit *c);
+/* The same; ERR_NOT_FOUND names the refs that were tried when there is none. */
+MUST_USE struct err *repo_main_required(struct repo *r, char **name, struct commit *c);
+/* When it was last known to be what the remote has: the last fetch, clone, or push. 0: it is no branch of a
+ * remote, or that is not known. */
+MUST_USE struct err *repo_main_fetched(struct repo *r, int64_t *when);
 
 /* cooper.yaml, defaults filled in. */
 struct repo_config {

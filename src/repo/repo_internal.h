@@ -19,8 +19,16 @@ void repo_fill_commit(const struct repo *r, const git_commit *c, struct commit *
 MUST_USE struct err *repo_oid(const struct repo *r, const char *hex, git_oid *out);
 /* Has the clone been cut off (git clone --depth)? */
 bool repo_is_shallow(const struct repo *r);
-/* Ids of commits that begin with hex (7 to 40 characters); vec of git_oid. Objects of other kinds do not
- * count. */
+/* Commits whose ids begin with hex (4 to 40 characters, borrowed); commits is the answer, of git_oid. Objects
+ * of other kinds do not count. */
+struct commit_prefix {
+	const char *hex;
+	struct vec commits;
+};
+/* For any number at once. commits must be empty. */
+MUST_USE struct err *repo_commits_with_prefixes(
+	const struct repo *r, struct commit_prefix *list, size_t count);
+/* The same of one; adds to out, vec of git_oid. */
 MUST_USE struct err *repo_commits_with_prefix(const struct repo *r, const char *hex, struct vec *out);
 /* A path of the repository: relative, clean, nothing upwards. "" is the root. */
 MUST_USE struct err *repo_check_path(const char *path);

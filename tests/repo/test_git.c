@@ -9,9 +9,7 @@
 #include "git_fixture.h"
 
 #include "base/clock.h"
-#include "base/map.h"
 
-#include <openssl/sha.h>
 #include <unistd.h>
 
 /* A repository "r" with one container, and a bare "origin" that has its first commit. */
@@ -264,191 +262,6 @@ static void test_containers(void **state)
 	container_fini(&one);
 }
 
-static enum provenance provenance(const char *dir, const char *hex, const char *reason_part)
-{
-	AUTO(repo_freep) struct repo *r = open_at(dir);
-	AUTO(repo_config_fini) struct repo_config cfg = {0};
-	assert_null(repo_config_load(r, NULL, &cfg));
-	enum provenance p = PROVENANCE_MAIN;
-	AUTO_FREE char *reason = NULL;
-	AUTO(commit_fini) struct commit c = {0};
-	AUTO(err_freep) struct err *e = repo_provenance(r, hex, &p, &reason, &c);
-	if (e)
-		fail_msg("%s", err_message(e));
-	if (!strstr(reason ? reason : "", reason_part))
-		fail_msg("reason \"%s\" without \"%s\"", reason, reason_part);
-	assert_int_equal(p == PROVENANCE_UNKNOWN, reason != NULL);
-	assert_int_equal(p == PROVENANCE_UNKNOWN, c.subject == NULL);
-	return p;
-}
-
-static void test_provenance(void **state)
-{
-	(void)state;
-	make_repo();
-	sh("cd r; for i in 2 3 4 5 6 7; do git commit -q --allow-empty -m $i; done; git checkout -qb "
-	   "squashed; git commit -q --allow-empty -m on-branch;"
-	   "git checkout -q -b merged main; git commit -q --allow-empty -m to-merge; git checkout -q main;"
-	   "git merge -q --no-ff -m merge merged; git push -q origin main");
-	AUTO_FREE char *first = output("git -C r rev-parse --short=7 main~5");
-	AUTO_FREE char *on_branch = output("git -C r rev-parse --short=7 squashed");
-	AUTO_FREE char *merged = output("git -C r rev-parse merged");
-	AUTO_FREE char *blob = output("git -C r rev-parse --short=7 HEAD:.gitignore");
-	assert_int_equal(provenance("r", first, ""), PROVENANCE_MAIN);
-	assert_int_equal(provenance("r", merged, ""), PROVENANCE_MAIN);
-	assert_int_equal(provenance("r", on_branch, ""), PROVENANCE_BRANCH);
-	assert_int_equal(provenance("r", blob, "no commit"), PROVENANCE_UNKNOWN);
-	assert_int_equal(provenance("r", "0123456", "no commit 0123456 here"), PROVENANCE_UNKNOWN);
-	assert_int_equal(provenance("r", "abc", "no commit id"), PROVENANCE_UNKNOWN);
-	assert_int_equal(provenance("r", "main", "no commit id"), PROVENANCE_UNKNOWN);
-	/* names that look like the commit count for nothing */
-	sh("cd r; git tag %s main~3; git branch -q %s main", on_branch, on_branch);
-	assert_int_equal(provenance("r", on_branch, ""), PROVENANCE_BRANCH);
-	sh("cd r; git tag -d %s; git branch -qD %s squashed; git reflog expire --expire=now --all; git gc -q "
-	   "--prune=now",
-		on_branch, on_branch);
-	assert_int_equal(provenance("r", on_branch, "its branch is gone"), PROVENANCE_UNKNOWN);
-	assert_int_equal(provenance("r", first, ""), PROVENANCE_MAIN);
-	/* a local main that is ahead does not count while there is a remote one */
-	sh("cd r; git commit -q --allow-empty -m ahead");
-	AUTO_FREE char *ahead = output("git -C r rev-parse HEAD");
-	assert_int_equal(provenance("r", ahead, ""), PROVENANCE_BRANCH);
-	sh("cd r; echo 'main: main' > cooper.yaml");
-	assert_int_equal(provenance("r", ahead, ""), PROVENANCE_MAIN);
-}
-
-static void test_provenance_shallow(void **state)
-{
-	(void)state;
-	make_repo();
-	sh("cd r; for i in 2 3 4 5; do git commit -q --allow-empty -m $i; done; git push -q origin main; git "
-	   "branch side main~2;"
-	   "git checkout -q side; git commit -q --allow-empty -m s; git push -q origin side; cd ..;"
-	   "git clone -q --depth 2 --no-single-branch file://$PWD/origin.git shallow");
-	AUTO_FREE char *old = output("git -C r rev-parse --short=7 main~3");
-	AUTO_FREE char *tip = output("git -C r rev-parse --short=7 main");
-	AUTO_FREE char *near = output("git -C r rev-parse --short=7 main~1");
-	AUTO_FREE char *side = output("git -C r rev-parse side");
-	assert_int_equal(provenance("shallow", tip, ""), PROVENANCE_MAIN);
-	assert_int_equal(provenance("shallow", near, ""), PROVENANCE_MAIN);
-	assert_int_equal(provenance("shallow", old, "git fetch --unshallow"), PROVENANCE_UNKNOWN);
-	assert_int_equal(provenance("shallow", side, "git fetch --unshallow"), PROVENANCE_UNKNOWN);
-	AUTO(repo_freep) struct repo *r = open_at("shallow");
-	AUTO(commit_fini) struct commit c = {0};
-	assert_null(repo_resolve(r, "HEAD", &c));
-	bool pushed = false, remote = false;
-	assert_null(repo_is_pushed(r, &c, &pushed, &remote));
-	assert_true(pushed && remote);
-	sh("cd shallow; git worktree add -q ../wts origin/side");
-	assert_int_equal(provenance("wts", side, "git fetch --unshallow"), PROVENANCE_UNKNOWN);
-}
-
-static void test_main_ref(void **state)
-{
-	(void)state;
-	sh("git init -q -b trunk r; cd r; git commit -q --allow-empty -m x");
-	AUTO_FREE char *id = output("git -C r rev-parse HEAD");
-	assert_int_equal(provenance("r", id, "tried upstream/main, origin/main, main, upstream/master"),
-		PROVENANCE_UNKNOWN);
-	AUTO(repo_freep) struct repo *r = open_at("r");
-	AUTO_FREE char *name = NULL;
-	static const char *const rising[] = {"refs/heads/master", "refs/remotes/upstream/master",
-		"refs/heads/main", "refs/remotes/origin/main", "refs/remotes/upstream/main"};
-	for (size_t i = 0; i < ARRAY_LEN(rising); i++) {
-		sh("cd r; git update-ref %s HEAD", rising[i]);
-		mem_freep(&name);
-		AUTO(commit_fini) struct commit c = {0};
-		assert_null(repo_main(r, &name, &c));
-		assert_true(cstr_ends(rising[i], name));
-		assert_string_equal(c.id, id);
-	}
-	sh("cd r; echo 'main: origin/production' > cooper.yaml");
-	AUTO(repo_config_fini) struct repo_config cfg = {0};
-	assert_null(repo_config_load(r, NULL, &cfg));
-	mem_freep(&name);
-	expect(repo_main(r, &name, NULL), ERR_NOT_FOUND,
-		"no branch \"origin/production\", which cooper.yaml names");
-}
-
-static void object_name(const char *type, const char *body, char out[41])
-{
-	AUTO_FREE char *all = mem_printf("%s %zu", type, strlen(body));
-	AUTO_BUF struct buf b = {0};
-	buf_add(&b, all, strlen(all) + 1);
-	buf_adds(&b, body);
-	unsigned char sum[20];
-	SHA1((const unsigned char *)b.ptr, b.len, sum);
-	for (int i = 0; i < 20; i++)
-		sprintf(out + 2 * i, "%02x", sum[i]);
-}
-
-/* Two bodies whose names agree in 7 characters, the first made from fmt a and the second from fmt b. */
-static void collide(char *(*make_a)(int), const char *type_a, char *(*make_b)(int), const char *type_b,
-	char **a, char **b)
-{
-	AUTO(map_freep) struct map *seen = map_new(NULL);
-	for (int i = 0; i < 1000000; i++) {
-		AUTO_FREE char *x = make_a(i), *y = make_b(i + 1000000);
-		char hx[41], hy[41];
-		object_name(type_a, x, hx);
-		object_name(type_b, y, hy);
-		map_set(seen, str_n(hx, 7), (void *)(intptr_t)(i + 1));
-		void *hit = map_get(seen, str_n(hy, 7));
-		if (hit) {
-			*a = make_a((int)(intptr_t)hit - 1);
-			*b = steal(&y);
-			return;
-		}
-	}
-	fail_msg("no collision found");
-}
-
-static char *commit_body(int i)
-{
-	return mem_printf(
-		"tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor t <t@example> 1767323045 +0000\n"
-		"committer t <t@example> 1767323045 +0000\n\nnumber %d\n",
-		i);
-}
-
-static char *blob_body(int i)
-{
-	return mem_printf("blob %d\n", i);
-}
-
-static char *store_object(const char *type, const char *body)
-{
-	AUTO_FREE char *path = path_join(tmp, "body");
-	assert_null(file_replace(AT_FDCWD, path, body, strlen(body), 0644, false));
-	AUTO_FREE char *command = mem_printf("git -C r hash-object -t %s -w --stdin < body", type);
-	return output(command);
-}
-
-static void test_ambiguous(void **state)
-{
-	(void)state;
-	make_repo();
-	sh("cd r; git hash-object -t tree -w /dev/null > /dev/null");
-	AUTO_FREE char *a = NULL, *b = NULL;
-	collide(commit_body, "commit", commit_body, "commit", &a, &b);
-	AUTO_FREE char *x = store_object("commit", a), *y = store_object("commit", b);
-	assert_memory_equal(x, y, 7);
-	AUTO_FREE char *prefix = mem_strndup(x, 7);
-	assert_int_equal(provenance("r", prefix, "2 commits begin with"), PROVENANCE_UNKNOWN);
-	assert_int_equal(provenance("r", x, ""), PROVENANCE_BRANCH);
-	AUTO(repo_freep) struct repo *r = open_at("r");
-	AUTO(commit_fini) struct commit c = {0};
-	expect(repo_resolve(r, prefix, &c), ERR_INVALID, x);
-	AUTO_FREE char *d = NULL, *e = NULL;
-	collide(commit_body, "commit", blob_body, "blob", &d, &e);
-	AUTO_FREE char *only = store_object("commit", d), *blob = store_object("blob", e);
-	assert_memory_equal(only, blob, 7);
-	only[7] = 0;
-	assert_int_equal(provenance("r", only, ""), PROVENANCE_BRANCH);
-	assert_null(repo_resolve(r, only, &c));
-	assert_true(cstr_starts(c.id, only));
-}
-
 static void test_remote_of_main(void **state)
 {
 	(void)state;
@@ -486,10 +299,6 @@ int main(void)
 		GIT_TEST(test_pushed),
 		GIT_TEST(test_read),
 		GIT_TEST(test_containers),
-		GIT_TEST(test_provenance),
-		GIT_TEST(test_provenance_shallow),
-		GIT_TEST(test_main_ref),
-		GIT_TEST(test_ambiguous),
 		GIT_TEST(test_remote_of_main),
 	};
 	return cmocka_run_group_tests(tests, make_home, drop_home);
