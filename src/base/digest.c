@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,11 @@ bool digest_is_set(const struct digest *d)
 bool digest_eq(const struct digest *a, const struct digest *b)
 {
 	return digest_cmp(a, b) == 0;
+}
+
+bool digest_eq_secret(const struct digest *a, const struct digest *b)
+{
+	return a->algo == b->algo && CRYPTO_memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
 int digest_cmp(const struct digest *a, const struct digest *b)

@@ -29,6 +29,8 @@ const char *digest_algo_name(enum digest_algo algo);
 bool digest_is_set(const struct digest *d);
 bool digest_eq(const struct digest *a, const struct digest *b);
 int digest_cmp(const struct digest *a, const struct digest *b);
+/* The same as digest_eq in a time that does not depend on the bytes: for hashes of secrets. */
+bool digest_eq_secret(const struct digest *a, const struct digest *b);
 /* "sha256:<hex>" into out; returns out. Of "none" the text is empty. */
 const char *digest_text(const struct digest *d, char out[DIGEST_TEXT_MAX]);
 /* The hex alone. */

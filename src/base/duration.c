@@ -99,3 +99,26 @@ void duration_text(int64_t ns, struct buf *out)
 	add_fraction(out, v % 60000000000u, 1000000000);
 	buf_addc(out, 's');
 }
+
+#define SPAN_MAX_S (INT64_C(36500) * 86400)
+
+bool duration_parse_span(const char *text, int64_t *ns)
+{
+	static const struct {
+		char unit;
+		int64_t seconds;
+	} span_units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+	struct str s = str_c(text);
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(span_units) && s.len > 1; i++) {
+		if (s.ptr[s.len - 1] != span_units[i].unit)
+			continue;
+		if (!str_to_u64(str_n(s.ptr, s.len - 1), &n) ||
+			n > (uint64_t)(SPAN_MAX_S / span_units[i].seconds))
+			return false;
+		*ns = (int64_t)n * span_units[i].seconds * INT64_C(1000000000);
+		return true;
+	}
+	return false;
+}

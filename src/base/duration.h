@@ -11,3 +11,5 @@
 bool duration_parse(const char *text, int64_t *ns);
 /* As Go prints them. */
 void duration_text(int64_t ns, struct buf *out);
+/* A whole number and a unit, as in settings: "14d", "36h", "90m", "30s"; at most a hundred years. */
+bool duration_parse_span(const char *text, int64_t *ns);

@@ -6,6 +6,7 @@
 
 struct serve_args {
 	const char *listen, *cert, *key;
+	bool anonymous_pull, insecure_open;
 };
 
 #define OPT(field) offsetof(struct serve_args, field)
@@ -15,6 +16,10 @@ static const struct option options[] = {
 		"where (default: 127.0.0.1:5000; port 0: any free one)"},
 	{"tls-cert", 0, OPTION_TEXT, "FILE", OPT(cert), "certificate chain (PEM); with --tls-key"},
 	{"tls-key", 0, OPTION_TEXT, "FILE", OPT(key), "its private key (PEM)"},
+	{"anonymous-pull", 0, OPTION_FLAG, NULL, OPT(anonymous_pull),
+		"let everybody read the registry, without a token"},
+	{"insecure-open", 0, OPTION_FLAG, NULL, OPT(insecure_open),
+		"let everybody do everything as long as there is no token, also elsewhere than on loopback"},
 };
 
 struct listening {
@@ -50,6 +55,8 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 		.listen = sa->listen,
 		.tls_cert = sa->cert,
 		.tls_key = sa->key,
+		.anonymous_pull = sa->anonymous_pull,
+		.insecure_open = sa->insecure_open,
 		.ready = on_ready,
 		.ready_ctx = &l,
 		.cancel = c->cancel,
@@ -59,10 +66,12 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 
 const struct command cmd_serve = {
 	.name = "serve",
-	.summary = "serve the store as a container registry",
+	.summary = "serve the store as a container registry and a queue of releases",
 	.operands = "",
 	.details = "Prints \"listening on URL\" once it does. Ends on SIGTERM or SIGINT, after the running "
-		   "requests.",
+		   "requests.\n\nAs long as there is no token it listens on loopback only, and everybody "
+		   "there may do "
+		   "everything; see cooper token create.",
 	.options = options,
 	.option_count = ARRAY_LEN(options),
 	.args_size = sizeof(struct serve_args),

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/duration.h"
 #include "base/mem.h"
 #include "repo/yaml.h"
 #include "sys/file.h"
@@ -68,21 +69,8 @@ void settings_freep(struct settings **s)
 static struct err *parse_duration(
 	const char *text, const char *path, const struct yaml_node *at, int64_t *out)
 {
-	struct str s = str_c(text);
-	static const struct {
-		char unit;
-		int64_t seconds;
-	} units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(units) && s.len > 1; i++) {
-		if (s.ptr[s.len - 1] != units[i].unit)
-			continue;
-		if (!str_to_u64(str_n(s.ptr, s.len - 1), &n) || n > 36500u * 86400u)
-			break;
-		*out = (int64_t)n * units[i].seconds * INT64_C(1000000000);
+	if (duration_parse_span(text, out))
 		return NULL;
-	}
 	return err_new(ERR_INVALID, "%s:%u:%u: \"%s\" is not a duration like 14d, 36h or 90m", path, at->line,
 		at->column, text);
 }

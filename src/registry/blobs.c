@@ -116,6 +116,10 @@ struct err *blob_begin(struct request *q, struct http_exchange *x)
 		reply_method(x, "GET, HEAD, DELETE");
 		return NULL;
 	}
+	if (delete &&q->create_only) {
+		reply_may_not_delete(x);
+		return NULL;
+	}
 	struct err *e = digest_parse(str_c(q->reference), &q->digest);
 	if (e) {
 		reply_err(x, e, "DIGEST_INVALID");

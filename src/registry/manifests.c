@@ -112,6 +112,10 @@ struct err *manifest_begin(struct request *q, struct http_exchange *x)
 	}
 	if (!parse_reference(q, x, put))
 		return NULL;
+	if (cstr_eq(method, "DELETE") && q->create_only) {
+		reply_may_not_delete(x);
+		return NULL;
+	}
 	if (cstr_eq(method, "DELETE"))
 		return manifest_delete(q, x);
 	if (!put)
@@ -132,6 +136,7 @@ struct putting {
 	struct descriptor d;
 	struct strvec tags;
 	struct strvec missing; /* digests of children that the repository lacks */
+	const char *taken;     /* a tag that may not be moved from another digest; of tags */
 };
 
 static void putting_fini(struct putting *p)
@@ -165,12 +170,26 @@ static struct err *check_children(struct putting *p)
 	return NULL;
 }
 
-/* The children are looked at again where nothing can take them away before the records are written. */
+static struct err *check_tags(struct putting *p)
+{
+	for (size_t i = 0; i < p->tags.len; i++) {
+		AUTO(descriptor_fini) struct descriptor present = {0};
+		bool found = false;
+		TRY(records_tag_get(p->q->s, p->q->repository, p->tags.ptr[i], &present, &found));
+		if (found && !digest_eq(&present.digest, &p->d.digest))
+			p->taken = p->tags.ptr[i];
+	}
+	return NULL;
+}
+
+/* All is looked at again where nobody can change it before the records are written. */
 static struct err *put_in_tx(void *ctx)
 {
 	struct putting *p = ctx;
 	TRY(check_children(p));
-	if (p->missing.len)
+	if (p->q->create_only)
+		TRY(check_tags(p));
+	if (p->missing.len || p->taken)
 		return NULL;
 	TRY(records_manifest_put(p->q->s, p->q->repository, &p->d, &p->m));
 	for (size_t i = 0; i < p->tags.len; i++)
@@ -290,6 +309,10 @@ struct err *manifest_end(struct request *q, struct http_exchange *x)
 	}
 	if (p.missing.len)
 		reply_missing(&p, x);
+	else if (p.taken)
+		reply_error(x, 403, "DENIED",
+			"%s:%s exists with another digest, and these credentials may not replace it",
+			q->repository, p.taken);
 	else
 		reply_created(&p, x);
 	return NULL;

@@ -6,9 +6,16 @@
 
 #include <stdlib.h>
 
+/* The handler's ctx: the registry as some may use it. */
+struct face {
+	struct registry *r;
+	bool create_only;
+	struct http_handler handler;
+};
+
 struct registry_server {
 	struct registry shared;
-	struct http_handler handler;
+	struct face whole, create_only;
 };
 
 static void request_free(void *ctx, void *state)
@@ -65,7 +72,7 @@ static struct err *dispatch(struct request *q, struct http_exchange *x, enum rou
 
 static struct err *on_begin(void *ctx, struct http_exchange *x, void **state)
 {
-	struct registry_server *rs = ctx;
+	struct face *face = ctx;
 	http_set_header(x, "Docker-Distribution-API-Version", "registry/2.0");
 	http_set_header(x, "X-Content-Type-Options", "nosniff");
 	struct route route;
@@ -79,8 +86,9 @@ static struct err *on_begin(void *ctx, struct http_exchange *x, void **state)
 		return NULL;
 	}
 	struct request *q = mem_new(struct request);
-	q->r = &rs->shared;
-	q->s = rs->shared.store;
+	q->r = face->r;
+	q->s = face->r->store;
+	q->create_only = face->create_only;
 	q->repository = mem_strndup(route.repository.ptr, route.repository.len);
 	q->reference = mem_strndup(route.reference.ptr, route.reference.len);
 	*state = q;
@@ -119,18 +127,29 @@ static void on_error(void *ctx, struct http_exchange *x, struct err *e)
 	reply_err(x, e, "UNSUPPORTED");
 }
 
+static void face_init(struct face *f, struct registry *r, bool create_only)
+{
+	*f = (struct face){
+		.r = r,
+		.create_only = create_only,
+		.handler =
+			{
+				.begin = on_begin,
+				.body = on_body,
+				.end = on_end,
+				.free_state = request_free,
+				.on_error = on_error,
+				.ctx = f,
+			},
+	};
+}
+
 struct err *registry_new(struct store *s, struct registry **out)
 {
 	struct registry_server *rs = mem_new(struct registry_server);
 	rs->shared.store = s;
-	rs->handler = (struct http_handler){
-		.begin = on_begin,
-		.body = on_body,
-		.end = on_end,
-		.free_state = request_free,
-		.on_error = on_error,
-		.ctx = rs,
-	};
+	face_init(&rs->whole, &rs->shared, false);
+	face_init(&rs->create_only, &rs->shared, true);
 	*out = &rs->shared;
 	return NULL;
 }
@@ -143,5 +162,10 @@ void registry_free(struct registry *r)
 
 const struct http_handler *registry_handler(struct registry *r)
 {
-	return &container_of(r, struct registry_server, shared)->handler;
+	return &container_of(r, struct registry_server, shared)->whole.handler;
+}
+
+const struct http_handler *registry_handler_create_only(struct registry *r)
+{
+	return &container_of(r, struct registry_server, shared)->create_only.handler;
 }

@@ -23,6 +23,9 @@ MUST_USE struct err *registry_new(struct store *s, struct registry **out);
 void registry_free(struct registry *r);
 /* Handles every request whose path is /v2/ or below. Borrowed, as long as r. */
 const struct http_handler *registry_handler(struct registry *r);
+/* The same for those who may only add: a tag that stands for another digest stays as it is (403), and nothing
+ * can be deleted but an upload that is under way. */
+const struct http_handler *registry_handler_create_only(struct registry *r);
 
 /* What "release" does to the embedded registry without a server running: record the tag. Existing tag: same
  * digest is success (*already), another one ERR_EXISTS unless overwrite. */

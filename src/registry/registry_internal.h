@@ -57,6 +57,7 @@ enum body_use { BODY_NONE, BODY_MANIFEST, BODY_BLOB, BODY_CHUNK };
 struct request {
 	struct registry *r;
 	struct store *s;
+	bool create_only; /* whoever asks may neither replace nor delete */
 	char *repository;
 	char *reference;
 	enum body_use use;
@@ -77,6 +78,8 @@ void reply_error(struct http_exchange *x, int status, const char *code, const ch
  * general. */
 void reply_err(struct http_exchange *x, struct err *e, const char *code);
 void reply_method(struct http_exchange *x, const char *allowed);
+/* To those who may only add, when they want to delete. */
+void reply_may_not_delete(struct http_exchange *x);
 void reply_empty(struct http_exchange *x, int status);
 /* status is 200; HEAD gets the headers. */
 void reply_json(struct http_exchange *x, const char *media_type, const json_t *body);

@@ -67,6 +67,11 @@ void reply_method(struct http_exchange *x, const char *allowed)
 	reply_error(x, 405, "UNSUPPORTED", "%s is not offered here", http_method(x));
 }
 
+void reply_may_not_delete(struct http_exchange *x)
+{
+	reply_error(x, 403, "DENIED", "these credentials may add to the registry, not delete from it");
+}
+
 void reply_empty(struct http_exchange *x, int status)
 {
 	http_answer(x, status, STR(""));

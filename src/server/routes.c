@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #define FRONT_PAGE                                                                              \
-	"cooper " COOPER_VERSION "\n\nThis is a container image registry: its API is at /v2/, " \
-	"and /v2/_catalog lists the repositories.\n"
+	"cooper " COOPER_VERSION "\n\nThis is a container image registry, its API is at /v2/; " \
+	"and a queue of releases: /api/v1/openapi.json says what it offers.\n"
 
 /* Which part a request went to, and what that part keeps of it. */
 struct routed {
@@ -18,6 +18,11 @@ struct routed {
 static bool is_registry(const char *path)
 {
 	return cstr_eq(path, "/v2") || cstr_starts(path, "/v2/");
+}
+
+static bool is_api(const char *path)
+{
+	return cstr_eq(path, "/api") || cstr_starts(path, "/api/");
 }
 
 static void answer_text(struct http_exchange *x, int status, const char *text)
@@ -48,12 +53,19 @@ static void answer_own(struct http_exchange *x)
 static struct err *on_begin(void *ctx, struct http_exchange *x, void **state)
 {
 	struct routes *r = ctx;
-	if (!is_registry(http_path(x))) {
+	const struct http_handler *to = NULL;
+	if (is_registry(http_path(x))) {
+		TRY(gate_registry(r, x, &to));
+		if (!to)
+			return NULL;
+	} else if (is_api(http_path(x))) {
+		to = r->api;
+	} else {
 		answer_own(x);
 		return NULL;
 	}
 	struct routed *at = mem_new(struct routed);
-	at->to = r->registry;
+	at->to = to;
 	*state = at;
 	return at->to->begin(at->to->ctx, x, &at->state);
 }
@@ -86,8 +98,11 @@ static void on_free(void *ctx, void *state)
 static void on_error(void *ctx, struct http_exchange *x, struct err *e)
 {
 	struct routes *r = ctx;
-	if (is_registry(http_path(x)) && r->registry->on_error) {
-		r->registry->on_error(r->registry->ctx, x, e);
+	const struct http_handler *of = is_registry(http_path(x)) ? registry_handler(r->registry)
+					: is_api(http_path(x))    ? r->api
+								  : NULL;
+	if (of) {
+		of->on_error(of->ctx, x, e);
 		return;
 	}
 	AUTO_FREE char *text = err_text(e);
@@ -96,18 +111,14 @@ static void on_error(void *ctx, struct http_exchange *x, struct err *e)
 	answer_text(x, status, text);
 }
 
-void routes_init(struct routes *r, const struct http_handler *registry)
+void routes_init(struct routes *r)
 {
-	*r = (struct routes){
-		.registry = registry,
-		.handler =
-			{
-				.begin = on_begin,
-				.body = on_body,
-				.end = on_end,
-				.free_state = on_free,
-				.on_error = on_error,
-				.ctx = r,
-			},
+	r->handler = (struct http_handler){
+		.begin = on_begin,
+		.body = on_body,
+		.end = on_end,
+		.free_state = on_free,
+		.on_error = on_error,
+		.ctx = r,
 	};
 }

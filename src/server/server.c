@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "http/server.h"
 #include "registry/registry.h"
+#include "server/api_internal.h"
 #include "server/routes_internal.h"
 #include "store/maintain.h"
 
@@ -14,62 +15,119 @@
 #include <stdlib.h>
 
 #define STOP_GRACE (10 * CLOCK_SECOND)
-#define UPKEEP_EVERY_MS (3600 * 1000)
+#define TICK_MS 1000
+#define UPKEEP_EVERY (3600 * CLOCK_SECOND)
 #define LEASE_AGE (24 * 3600 * CLOCK_SECOND)
 
-static void registry_freep(struct registry **r)
+/* What one server is made of. */
+struct server {
+	struct store *store;
+	struct registry *registry;
+	struct auth auth;
+	struct api api;
+	struct routes routes;
+	struct cancel *stopping; /* set before it stops: requests that wait for something look at it */
+};
+
+static void server_fini(struct server *s)
 {
-	registry_free(*r);
+	registry_free(s->registry);
+	auth_fini(&s->auth);
+	cancel_free(s->stopping);
 }
 
-/* Upkeep that fails is tried again an hour later; it never stops the serving. */
-static void upkeep(struct store *s, const struct cancel *cancel)
+/* What fails here is tried again; it never stops the serving. */
+static void note_failure(struct err *e)
 {
-	uint64_t dropped = 0;
-	struct err *e = registry_prune(s, 0, cancel, &dropped);
-	/* what was told to clients a day ago they have used or never will */
-	if (!e)
-		e = store_lease_trim(s, clock_now() - LEASE_AGE);
-	if (!e)
-		e = store_sync_trees(s);
 	if (e && err_kind(e) != ERR_CANCELED) {
 		AUTO_FREE char *text = err_text(e);
 		log_warn("server: %s", text);
-	} else if (dropped) {
-		log_info(
-			"server: %llu blobs that no manifest names were let go", (unsigned long long)dropped);
 	}
 	err_free(e);
 }
 
-static struct err *wait_for_cancel(struct store *s, const struct cancel *cancel)
+static void upkeep(struct server *s, const struct cancel *cancel)
+{
+	uint64_t dropped = 0;
+	struct err *e = registry_prune(s->store, 0, cancel, &dropped);
+	/* what was told to clients a day ago they have used or never will */
+	if (!e)
+		e = store_lease_trim(s->store, clock_now() - LEASE_AGE);
+	if (!e)
+		e = store_sync_trees(s->store);
+	if (!e && dropped)
+		log_info(
+			"server: %llu blobs that no manifest names were let go", (unsigned long long)dropped);
+	note_failure(e);
+}
+
+static struct err *wait_for_cancel(struct server *s, const struct cancel *cancel)
 {
 	struct pollfd p = {.fd = cancel_fd(cancel), .events = POLLIN};
+	int64_t next_upkeep = 0;
 	while (!cancel_is_set(cancel)) {
-		upkeep(s, cancel);
-		if (poll(&p, 1, UPKEEP_EVERY_MS) < 0 && errno != EINTR)
+		if (clock_monotonic() >= next_upkeep) {
+			upkeep(s, cancel);
+			next_upkeep = clock_monotonic() + UPKEEP_EVERY;
+		}
+		note_failure(auth_flush(&s->auth));
+		if (poll(&p, 1, TICK_MS) < 0 && errno != EINTR)
 			return err_sys(errno, "waiting for requests");
 	}
 	return NULL;
 }
 
-struct err *server_run(struct engine *e, const struct server_options *opt)
+/* What everybody could do here, everybody who can reach the address would be able to do. */
+static struct err *check_open(struct server *s, const struct server_options *opt)
 {
-	AUTO(registry_freep) struct registry *registry = NULL;
-	struct store *store = engine_store(e);
-	TRY(registry_new(store, &registry));
-	struct routes routes;
-	routes_init(&routes, registry_handler(registry));
+	bool any = false;
+	s->auth.loopback = auth_listen_is_loopback(opt->listen);
+	s->auth.open_allowed = s->auth.loopback || opt->insecure_open;
+	s->auth.anonymous_pull = opt->anonymous_pull;
+	if (s->auth.open_allowed)
+		return NULL;
+	TRY(tokens_exist(s->store, &any));
+	if (any)
+		return NULL;
+	return err_hint(
+		err_new(ERR_DENIED,
+			"listening on %s: there is no token, so everybody who reaches it could release, "
+			"replace and delete",
+			opt->listen),
+		"make one first: cooper token create NAME --scope admin (or say --insecure-open)");
+}
+
+static struct err *serve(struct server *s, const struct server_options *opt)
+{
 	struct http_server_options http = {
 		.listen = opt->listen,
 		.tls_cert = opt->tls_cert,
 		.tls_key = opt->tls_key,
 	};
 	struct http_server *server = NULL;
-	TRY(http_server_start(&http, &routes.handler, &server));
+	TRY(check_open(s, opt));
+	TRY(http_server_start(&http, &s->routes.handler, &server));
 	if (opt->ready)
 		opt->ready(opt->ready_ctx, http_server_port(server));
-	struct err *err = wait_for_cancel(store, opt->cancel);
+	struct err *err = wait_for_cancel(s, opt->cancel);
+	cancel_set(s->stopping);
 	http_server_stop(server, STOP_GRACE);
+	return err_first(err, auth_flush(&s->auth));
+}
+
+struct err *server_run(struct engine *e, const struct server_options *opt)
+{
+	struct server s = {.store = engine_store(e)};
+	TRY(registry_new(s.store, &s.registry));
+	s.stopping = cancel_new();
+	auth_init(&s.auth, s.store);
+	s.api = (struct api){
+		.store = s.store, .auth = &s.auth, .stopping = s.stopping, .tls = opt->tls_cert != NULL};
+	api_init(&s.api);
+	s.routes = (struct routes){
+		.registry = s.registry, .api = &s.api.handler, .auth = &s.auth, .tls = opt->tls_cert != NULL};
+	routes_init(&s.routes);
+	struct err *err = serve(&s, opt);
+	server_fini(&s);
 	return err;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* "cooper serve": what must listen, on one port. Today the registry and a health check; runs and pages will
- * join it. */
+/* "cooper serve": what must listen, on one port: the registry, the API and a health check. Pages will join.
+ */
 #pragma once
 
 #include "base/cancel.h"
@@ -8,15 +8,20 @@
 #include "base/err.h"
 #include "engine/engine.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct server_options {
 	const char *listen;
 	const char *tls_cert, *tls_key;
+	bool anonymous_pull; /* the registry may be read without a token */
+	bool insecure_open;  /* elsewhere than on loopback, too, everybody may do everything while there is no
+				token */
 	/* Told once it listens, with the port. May be NULL. */
 	void (*ready)(void *ctx, uint16_t port);
 	void *ready_ctx;
 	const struct cancel *cancel;
 };
-/* Serves until cancel is set; then lets running exchanges finish and returns. */
+/* Serves until cancel is set; then lets running exchanges finish and returns. ERR_DENIED when it would be
+ * open to others. */
 MUST_USE struct err *server_run(struct engine *e, const struct server_options *opt);

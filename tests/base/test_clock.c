@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/duration.h"
 
 #include <stdlib.h>
 
@@ -179,6 +180,39 @@ static void test_size(void **state)
 		assert_string_equal(size_text(table[i].bytes, text), table[i].text);
 }
 
+static void test_span(void **state)
+{
+	(void)state;
+	const int64_t second = CLOCK_SECOND;
+	const struct {
+		const char *text;
+		int64_t seconds; /* -1: none */
+	} table[] = {
+		{"14d", 14 * 86400},
+		{"36h", 36 * 3600},
+		{"90m", 5400},
+		{"30s", 30},
+		{"0s", 0},
+		{"36500d", INT64_C(3153600000)},
+		{"36501d", -1},
+		{"3153600001s", -1},
+		{"99999999999999999999d", -1},
+		{"", -1},
+		{"d", -1},
+		{"14", -1},
+		{"-1d", -1},
+		{"1.5h", -1},
+		{"14 d", -1},
+		{"14dd", -1},
+		{"14w", -1},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		int64_t ns = -1;
+		assert_int_equal(duration_parse_span(table[i].text, &ns), table[i].seconds >= 0);
+		assert_int_equal(ns, table[i].seconds >= 0 ? table[i].seconds * second : -1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +221,7 @@ int main(void)
 		cmocka_unit_test(test_parse_rfc3339),
 		cmocka_unit_test(test_parse_http),
 		cmocka_unit_test(test_duration),
+		cmocka_unit_test(test_span),
 		cmocka_unit_test(test_size),
 	};
 	setenv("COOPER_FAKE_TIME", "1000", 1);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "server/api_body.h"
+#include "server/api_internal.h"
+
+#include <string.h>
+
+static json_t *time_json(int64_t ns)
+{
+	char text[CLOCK_TEXT_MAX];
+	return ns ? json_text(clock_rfc3339(ns, text)) : json_null();
+}
+
+static json_t *token_json(const struct token *t)
+{
+	json_t *o = json_object(), *scopes = json_array();
+	for (unsigned i = 0; token_scope_names[i]; i++)
+		if (t->scopes & 1u << i)
+			json_array_append_new(scopes, json_text(token_scope_names[i]));
+	json_set_text(o, "name", t->name);
+	json_object_set_new(o, "scopes", scopes);
+	json_object_set_new(o, "created", time_json(t->created));
+	json_object_set_new(o, "expires", time_json(t->expires));
+	json_object_set_new(o, "used", time_json(t->used));
+	return o;
+}
+
+struct err *api_token_list(struct api_call *c)
+{
+	AUTO(tokens_fini) struct vec list = VEC_OF(struct token);
+	AUTO_JSON json_t *o = json_object();
+	json_t *tokens = json_array();
+	json_object_set_new(o, "tokens", tokens);
+	TRY(tokens_list(c->api->store, &list));
+	for (size_t i = 0; i < list.len; i++)
+		json_array_append_new(tokens, token_json(vec_at(&list, i)));
+	api_reply(c->x, 200, o);
+	return NULL;
+}
+
+struct err *api_token_create(struct api_call *c)
+{
+	char text[TOKEN_TEXT_MAX];
+	AUTO(token_request_fini) struct token_request rq = {0};
+	AUTO(token_fini) struct token made = {0};
+	TRY(body_token(c->json, &rq));
+	if (rq.lasts)
+		rq.token.expires = clock_now() + rq.lasts;
+	TRY(token_create(c->api->store, &rq.token, text, &made));
+	AUTO_JSON json_t *o = token_json(&made);
+	json_set_text(o, "token", text);
+	api_reply(c->x, 201, o);
+	explicit_bzero(text, sizeof(text));
+	return NULL;
+}
+
+struct err *api_token_delete(struct api_call *c)
+{
+	AUTO_FREE char *name = mem_strndup(c->path.name.ptr, c->path.name.len);
+	TRY(token_delete(c->api->store, name));
+	api_reply_empty(c->x, 204);
+	return NULL;
+}
+
+/*
+ * The distribution API's way to let clients without credentials read: those that ask for a token and show
+ * none get one that stands for nobody. Who shows a token gets it back. So docker, which sends no password it
+ * was not asked for, can both read as nobody and push as somebody.
+ */
+struct err *api_registry_token(struct api_call *c)
+{
+	AUTO_BUF struct buf token = {0};
+	const char *header = http_header(c->x, "Authorization");
+	bool known = c->caller.state == CALLER_KNOWN && !c->caller.open;
+	if (!known && !c->caller.open && (c->caller.state == CALLER_WRONG || !c->api->auth->anonymous_pull)) {
+		http_set_header(c->x, "WWW-Authenticate", "Basic realm=\"cooper\"");
+		api_error(c->x, 401, NULL, "a valid token as the password is needed");
+		return NULL;
+	}
+	if (known && header)
+		(void)auth_read_header(header, &token);
+	AUTO_JSON json_t *o = json_object();
+	json_t *text = json_text(known ? buf_cstr(&token) : AUTH_NOBODY);
+	json_object_set(o, "token", text);
+	json_object_set_new(o, "access_token", text);
+	json_object_set_new(o, "expires_in", json_integer(3600));
+	api_reply(c->x, 200, o);
+	return NULL;
+}
