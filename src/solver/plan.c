@@ -235,6 +235,8 @@ struct err *solve_plan(struct solve *s, struct node *const *targets, size_t coun
 		if (e)
 			return task_failed(s, &s->result->tasks[i], e, 0);
 	}
+	if (s->opt->evaluate)
+		return NULL;
 	for (size_t i = 0; i < count; i++)
 		if (targets[i])
 			TRY(want(s, solve_task(s->result, targets[i])));

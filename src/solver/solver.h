@@ -28,6 +28,8 @@ struct solve_options {
 	bool no_cache;    /* ignore results of EXEC and FILE nodes (sources stay cached); new results are
 			     recorded */
 	bool isolated;    /* neither look up nor record any result: for --twice */
+	bool evaluate;    /* pin sources and compute keys only: no result is looked up, nothing is fetched or
+			     run, no step is told of. The result has keys and pins, and no snapshots */
 	const char *salt; /* mixed into every key but a source's: for settings that change what all steps
 			     make; NULL: none */
 	struct event_stream *events; /* may be NULL */

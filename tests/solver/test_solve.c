@@ -234,6 +234,38 @@ static void isolated_neither_reads_nor_writes(void **state)
 	teardown(&w);
 }
 
+/* Keys without results: the same ones that a solve gives. */
+static void evaluation_gives_the_keys_of_a_solve(void **state)
+{
+	struct world w;
+	const struct solve_options evaluate = {.evaluate = true};
+
+	(void)state;
+	setup(&w);
+	struct node *top = step(&w, "append", "b", copy_local(&w, image(&w, "base")));
+	struct node *fails = step(&w, "fail", "x", image(&w, "base"));
+	struct digest key = solved(&w, top, &evaluate)->key;
+	assert_true(digest_is_set(&key));
+	assert_int_equal(solve_result_node(w.result, top)->snapshot.layers.len, 0);
+	assert_string_equal(solve_result_node(w.result, image(&w, "base"))->pin.text, "base");
+	assert_int_equal(w.fake.ran.len, 0);
+	assert_int_equal(w.fake.fetched, 0);
+	/* nothing was recorded: a solve runs all of it, and has that key */
+	assert_true(digest_eq(&solved(&w, top, NULL)->key, &key));
+	assert_int_equal(w.fake.ran.len, 2);
+	/* a known result changes nothing */
+	assert_true(digest_eq(&solved(&w, top, &evaluate)->key, &key));
+	fake_set_local(&w.fake, "local v2");
+	assert_false(digest_eq(&solved(&w, top, &evaluate)->key, &key));
+	assert_int_equal(w.fake.ran.len, 0);
+	/* what would fail when run is not run; what cannot be pinned fails */
+	ok(try_solve(&w, fails, &evaluate));
+	struct err *e = try_solve(&w, step(&w, "echo", "x", image(&w, "gone")), &evaluate);
+	assert_int_equal(err_kind(e), ERR_NOT_FOUND);
+	err_free(e);
+	teardown(&w);
+}
+
 static void salt_keeps_results_apart(void **state)
 {
 	struct world w;
@@ -403,6 +435,7 @@ int main(void)
 		cmocka_unit_test(local_content_decides_not_its_place),
 		cmocka_unit_test(no_cache_runs_all_and_refreshes_the_records),
 		cmocka_unit_test(isolated_neither_reads_nor_writes),
+		cmocka_unit_test(evaluation_gives_the_keys_of_a_solve),
 		cmocka_unit_test(salt_keeps_results_apart),
 		cmocka_unit_test(a_failure_cancels_what_runs_and_is_the_news),
 		cmocka_unit_test(the_callers_token_stops_a_running_step),
