@@ -283,15 +283,30 @@ void stage_config_history(struct stage_config *c, const char *created_by, bool l
 	h->created = arena_strdup(c->arena, clock_rfc3339(created, when));
 	h->created_by = arena_strdup(c->arena, created_by);
 	h->comment = HISTORY_COMMENT;
+	h->line = c->line;
 	h->empty = !layer;
 	c->layers += layer;
 }
 
-static json_t *history_document(const struct stage_config *c)
+/* Of struct history *, the last one first. */
+static struct vec history_entries(const struct stage_config *c)
 {
-	struct vec entries AUTO(vec_fini) = VEC_OF(const struct history *);
+	struct vec entries = VEC_OF(const struct history *);
 	for (const struct history *h = c->history; h; h = h->before)
 		vec_push_copy(&entries, &h);
+	return entries;
+}
+
+void stage_config_lines(const struct stage_config *c, struct vec *out)
+{
+	struct vec entries AUTO(vec_fini) = history_entries(c);
+	for (size_t i = entries.len; i-- > 0;)
+		vec_push_copy(out, &(*(const struct history **)vec_at(&entries, i))->line);
+}
+
+static json_t *history_document(const struct stage_config *c)
+{
+	struct vec entries AUTO(vec_fini) = history_entries(c);
 	json_t *out = json_array();
 	for (size_t i = entries.len; i-- > 0;) {
 		const struct history *h = *(const struct history **)vec_at(&entries, i);

@@ -25,6 +25,7 @@
 struct history {
 	const struct history *before;
 	const char *created, *created_by, *author, *comment; /* NULL: absent */
+	uint32_t line;                                       /* of the file; 0: of the base image */
 	bool empty;
 };
 
@@ -35,6 +36,7 @@ struct stage_config {
 	const struct history *history; /* the last one */
 	struct strvec env;
 	size_t layers; /* entries of history with a layer; base layers counted */
+	uint32_t line; /* of the instruction at work: what entries of history get */
 };
 
 void stage_config_fini(struct stage_config *c);
@@ -57,5 +59,7 @@ void stage_config_list(const struct stage_config *c, const char *key, struct str
 const char *stage_config_cwd(const struct stage_config *c);
 
 void stage_config_history(struct stage_config *c, const char *created_by, bool layer, int64_t created);
+/* The line of each entry of the history, in its order; vec of uint32_t, appended. */
+void stage_config_lines(const struct stage_config *c, struct vec *out);
 /* The whole document, rootfs.diff_ids empty. Caller owns. */
 json_t *stage_config_document(const struct stage_config *c, int64_t created);

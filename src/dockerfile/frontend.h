@@ -71,6 +71,8 @@ struct dockerfile_build {
 	json_t *config; /* whole image config document but rootfs.diff_ids (the engine fills them); owned */
 	size_t history_layers;     /* layers that the config's history tells of, the base's counted: what the
 				      result must have */
+	struct vec history_lines;  /* of uint32_t: the line of each entry of the config's history; 0: the
+				      base image's */
 	struct strvec used_locals; /* names of the OP_LOCALs that occur */
 	struct strvec pins;        /* "name@sha256:..." of images whose configs were read */
 };

@@ -35,6 +35,7 @@ static bool in_list(const char *const *list, const char *s)
 void dockerfile_build_fini(struct dockerfile_build *b)
 {
 	json_decref(b->config);
+	vec_fini(&b->history_lines);
 	strvec_fini(&b->used_locals);
 	strvec_fini(&b->pins);
 	*b = (struct dockerfile_build){0};
@@ -487,6 +488,8 @@ static struct err *finish(struct lower *lw, struct stage *st)
 	lw->out->root = st->root;
 	lw->out->config = stage_config_document(&st->config, lw->created);
 	lw->out->history_layers = st->config.layers;
+	lw->out->history_lines = VEC_OF(uint32_t);
+	stage_config_lines(&st->config, &lw->out->history_lines);
 	return NULL;
 }
 

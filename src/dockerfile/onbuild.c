@@ -7,6 +7,7 @@
 
 struct err *lower_instr(struct lower *lw, struct stage *st, const struct instr *i)
 {
+	st->config.line = lower_range(lw, st, i->node).line;
 	switch (i->keyword) {
 	case KW_RUN:
 		return lower_run(lw, st, i);

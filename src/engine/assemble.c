@@ -4,12 +4,18 @@
 
 #include <string.h>
 
-#define INPUTS_LABEL "dev.cooper.inputs"
-
 /* Labels that say when and from which commit: equal inputs must give one digest at every commit. */
 static const char *const provenance_labels[] = {"org.opencontainers.image.created",
 	"org.opencontainers.image.revision", "org.opencontainers.image.source",
 	"org.opencontainers.image.version", INPUTS_LABEL};
+
+bool is_provenance_label(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_LEN(provenance_labels); i++)
+		if (cstr_eq(key, provenance_labels[i]))
+			return true;
+	return false;
+}
 
 static void strip_times(json_t *config)
 {
@@ -23,6 +29,15 @@ static void strip_times(json_t *config)
 		json_object_del(labels, provenance_labels[i]);
 }
 
+static void hash_annotations(struct hasher *h, const char *const *annotations)
+{
+	for (size_t i = 0; annotations && annotations[i]; i++) {
+		AUTO_FREE char *key = mem_strndup(annotations[i], strcspn(annotations[i], "="));
+		if (!is_provenance_label(key))
+			hasher_add_field(h, str_c(annotations[i]));
+	}
+}
+
 struct err *build_inputs_digest(struct build *b, struct digest *out)
 {
 	AUTO_JSON json_t *config = json_deep_copy(b->file.config);
@@ -34,6 +49,7 @@ struct err *build_inputs_digest(struct build *b, struct digest *out)
 	if (root)
 		hasher_add(h, root->key.bytes, digest_len(root->key.algo));
 	hasher_add_field(h, str_c(text));
+	hash_annotations(h, b->rq->annotations);
 	hasher_finish(h, out);
 	return NULL;
 }
@@ -107,16 +123,17 @@ static struct err *collect_layers(
 	return NULL;
 }
 
-static struct err *put_config(struct build *b, json_t *diff_ids, size_t layers, struct descriptor *out)
+static struct err *put_config(
+	struct engine *e, json_t *config, json_t *diff_ids, size_t layers, struct descriptor *out)
 {
 	json_t *rootfs = json_object();
 
 	json_set_text(rootfs, "type", "layers");
 	json_object_set(rootfs, "diff_ids", diff_ids);
-	json_object_set_new(b->file.config, "rootfs", rootfs);
-	explain_layers(b->file.config, layers);
-	AUTO_FREE char *text = json_dump(b->file.config, false);
-	TRY(store_blob_put(b->engine->store, text, strlen(text), &out->digest));
+	json_object_set_new(config, "rootfs", rootfs);
+	explain_layers(config, layers);
+	AUTO_FREE char *text = json_dump(config, false);
+	TRY(store_blob_put(e->store, text, strlen(text), &out->digest));
 	out->size = strlen(text);
 	memcpy(out->media_type, MEDIA_OCI_CONFIG, sizeof(MEDIA_OCI_CONFIG));
 	return NULL;
@@ -138,18 +155,34 @@ static json_t *annotations_json(const char *const *annotations)
 	return o;
 }
 
+struct err *engine_put_image(
+	struct engine *e, const struct image_parts *p, struct descriptor *manifest, struct descriptor *config)
+{
+	AUTO_JSON json_t *annotations = annotations_json(p->annotations);
+	char inputs[DIGEST_TEXT_MAX];
+
+	set_label(p->config, INPUTS_LABEL, digest_text(p->inputs, inputs));
+	TRY(put_config(e, p->config, p->diff_ids, p->layers->len, config));
+	AUTO_FREE char *text = manifest_write(config, p->layers->ptr, p->layers->len, annotations);
+	return images_put_manifest(e->store, str_c(text), MEDIA_OCI_MANIFEST, manifest);
+}
+
 static struct err *assemble(struct build *b, struct build_result *out, struct vec *layers, json_t *diff_ids)
 {
 	static const struct snapshot scratch;
 	const struct solved_node *root = solve_result_node(b->solved, b->file.root);
 	const struct snapshot *s = root ? &root->snapshot : &scratch;
-	AUTO_JSON json_t *annotations = annotations_json(b->rq->annotations);
+	const struct image_parts parts = {
+		.config = b->file.config,
+		.inputs = &out->inputs,
+		.layers = layers,
+		.diff_ids = diff_ids,
+		.annotations = b->rq->annotations,
+	};
 	struct descriptor config = {0};
 
 	TRY(collect_layers(b, s, layers, diff_ids));
-	TRY(put_config(b, diff_ids, layers->len, &config));
-	AUTO_FREE char *manifest = manifest_write(&config, layers->ptr, layers->len, annotations);
-	TRY(images_put_manifest(b->engine->store, str_c(manifest), MEDIA_OCI_MANIFEST, &out->manifest));
+	TRY(engine_put_image(b->engine, &parts, &out->manifest, &config));
 	out->config_digest = config.digest;
 	strvec_push_all(&out->layers, strvec_list(&s->layers));
 	return NULL;

@@ -20,6 +20,7 @@ struct solve_options build_solve_options(const struct build *b)
 		.jobs = rq->jobs ? rq->jobs : b->engine->settings->jobs,
 		.no_cache = rq->no_cache,
 		.isolated = rq->isolated,
+		.evaluate = b->evaluate,
 		.events = rq->events,
 		.cancel = rq->cancel,
 		.locked = b->pins,

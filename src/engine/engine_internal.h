@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "dockerfile/frontend.h"
 #include "engine/engine.h"
+#include "engine/evaluate.h"
 #include "engine/settings.h"
 #include "solver/solver.h"
 
@@ -43,6 +44,7 @@ struct build {
 	char platform[128];
 	int64_t epoch; /* ns */
 	int64_t created;
+	bool evaluate; /* only keys are wanted: nothing runs */
 };
 
 /* build_setup.c: what of this machine steps are handed; borrowed from the engine. */
@@ -85,3 +87,19 @@ void packer_abandon(struct packer *p);
 /* assemble.c: config and manifest of what was solved. */
 MUST_USE struct err *build_assemble(struct build *b, struct build_result *out);
 MUST_USE struct err *build_inputs_digest(struct build *b, struct digest *out);
+/* A label that says when, from which commit or from what an image was made, which its inputs do not. */
+bool is_provenance_label(const char *key);
+/* Config (changed: its label, layers and history are completed) and manifest of an image over layers (of
+ * struct descriptor), into the store. */
+struct image_parts {
+	json_t *config;
+	const struct digest *inputs;
+	const struct vec *layers;
+	json_t *diff_ids;
+	const char *const *annotations; /* "K=V"; may be NULL */
+};
+MUST_USE struct err *engine_put_image(struct engine *e, const struct image_parts *p,
+	struct descriptor *manifest, struct descriptor *config);
+
+/* evaluate.c: of a lowered build. root: what paths of the machine are shown relative to; may be NULL. */
+MUST_USE struct err *build_evaluate(struct build *b, const char *root, struct evaluation *out);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "engine/evaluate.h"
 #include "solver/executor.h"
 
 struct session;
@@ -110,6 +111,10 @@ struct session_image_options {
  * is of the first. */
 MUST_USE struct err *session_image(struct session *s, const struct session_variant *variants, size_t count,
 	const struct session_image_options *opt, struct descriptor *out, struct build_result *result);
+/* What an image of the variant would be made from, without making it. root: a directory that paths of the
+ * machine are shown relative to. */
+MUST_USE struct err *session_evaluate(struct session *s, const struct session_variant *v, const char *root,
+	const struct cancel *cancel, struct evaluation *out);
 /* Push to address, tag "latest" if it names none. Gives the name with the digest; caller frees. */
 MUST_USE struct err *session_publish(struct session *s, const struct descriptor *image, const char *address,
 	const struct cancel *cancel, char **name);

@@ -141,6 +141,22 @@ static struct err *build_variant(struct session *s, const struct session_variant
 	return e;
 }
 
+struct err *session_evaluate(struct session *s, const struct session_variant *v, const char *root,
+	const struct cancel *cancel, struct evaluation *out)
+{
+	struct build_request rq = s->rq;
+
+	rq.cancel = cancel;
+	rq.annotations = v->annotations;
+	AUTO(session_build_fini) struct build b = session_build(s, &rq);
+	b.file.root = v->root;
+	b.file.config = json_deep_copy(v->config);
+	struct err *e = build_evaluate(&b, root, out);
+	solve_result_free(b.solved);
+	json_unrefp(&b.file.config);
+	return e;
+}
+
 static int by_platform(const void *a, const void *b)
 {
 	const struct descriptor *x = a, *y = b;

@@ -95,6 +95,17 @@ void sandbox_executor_free(struct executor *ex);
 MUST_USE struct err *local_source_read(
 	const struct local_source *src, const char *path, size_t max, struct buf *out, bool *found);
 
+/* What a step reads of a local directory, for telling why a result differs. */
+struct file_read {
+	char *path;  /* relative to the directory */
+	char *state; /* equal for equal files: "0644 <hash>", "link <target>" */
+};
+/* The files and links that n's input i, an OP_LOCAL, gives it; vec of struct file_read, appended. Each costs
+ * a string: not for every build. */
+MUST_USE struct err *local_reads(
+	struct executor *ex, const struct node *n, size_t i, const struct step_io *io, struct vec *out);
+void file_reads_fini(struct vec *v);
+
 /* Make sure a layer's unpacked form exists (unpacking or pulling it) and give it. */
 MUST_USE struct err *layer_need_tree(
 	struct executor *ex, const char *layer_id, const struct step_io *io, struct layer *out);
