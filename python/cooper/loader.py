@@ -8,6 +8,7 @@ The session is the one in DAGGER_SESSION_PORT and DAGGER_SESSION_TOKEN. stdin is
 FD gets one line of JSON:
 
     {"id": ID}           the container, after its sync(); the exit status is 0
+    {"id": ID, "files"}  with --evaluate: the container, without a sync(), and the files of the repository that were read here (relative to the root)
     {"error": {...}}     the exit status is 1; stderr has what does not fit in there, such as a traceback of the repository's own frames
 
 An error has "type" (the class of the exception) and "message", and where known "file" (relative to the root), "line" and "code", the line itself. For errors
@@ -50,6 +51,7 @@ def options():
     parser.add_argument("--src", help="folder that build() gets; default: the root")
     parser.add_argument("--helpers", action="append", default=[], metavar="DIR")
     parser.add_argument("--platform")
+    parser.add_argument("--evaluate", action="store_true", help="only say which container it is: no step runs that build() does not wait for")
     opts = parser.parse_args()
     opts.path = os.path.realpath(opts.path)
     opts.root = os.path.realpath(opts.root or os.path.dirname(opts.path))
@@ -195,8 +197,24 @@ async def run(build, extra, at, opts):
         result = await result
     if not isinstance(result, dagger.Container):
         raise LoadError(f"build() returned {type(result).__name__}, not a dagger.Container", at)
+    if opts.evaluate:
+        return await result.id()
     synced = await result.sync()
     return await synced.id()
+
+
+def watch_reads(root):
+    """The set that gets each file below root that this process opens from now on: modules, and what they read."""
+    inside, seen = os.path.join(root, ""), set()
+
+    def hook(event, args):
+        if event == "open" and isinstance(args[0], (str, bytes)):
+            path = os.path.abspath(os.fsdecode(args[0]))
+            if path.startswith(inside) and "__pycache__" not in path:
+                seen.add(path[len(inside) :])
+
+    sys.addaudithook(hook)
+    return seen
 
 
 def own_traceback(exc, places):
@@ -277,8 +295,12 @@ def attempt(opts, calls):
         engine_errors = dagger.DaggerError
         sys.dont_write_bytecode = True  # not beside the sources
         calls.watch(dagger.client.base.Type)
+        read = watch_reads(opts.root) if opts.evaluate else ()
         build, extra, at = check(import_container(opts), opts)
-        return {"id": asyncio.run(run(build, extra, at, opts))}, 0
+        result = {"id": asyncio.run(run(build, extra, at, opts))}
+        if opts.evaluate:
+            result["files"] = sorted(read)
+        return result, 0
     except KeyboardInterrupt:
         return {"error": {"type": "KeyboardInterrupt", "message": "interrupted"}}, 130
     except BaseException as exc:

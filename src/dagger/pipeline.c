@@ -78,6 +78,7 @@ struct pipeline {
 	struct dagger *dagger;
 	struct dagger_server *server;
 	char *token, *root;
+	bool evaluate; /* only say what it would be made from */
 };
 
 static void pipeline_fini(struct pipeline *p)
@@ -123,6 +124,8 @@ static struct err *arguments(const struct pipeline *p, struct strvec *argv)
 	strvec_pushf(argv, "--root=%s", p->root);
 	if (rq->platform)
 		strvec_pushf(argv, "--platform=%s", rq->platform);
+	if (p->evaluate)
+		strvec_push(argv, "--evaluate");
 	for (size_t i = 0; rq->helpers && rq->helpers[i]; i++) {
 		AUTO_FREE char *dir = path_join(p->root, rq->helpers[i]);
 		bool there = false;
@@ -205,11 +208,14 @@ static struct err *told_error(const struct pipeline *p, const json_t *error)
 	return code && *code ? err_hint(e, "the line is: %s", code) : e;
 }
 
-static struct err *container_id(const struct pipeline *p, struct str text, char **id)
+/* files (may be NULL): of the repository, that Python read. */
+static struct err *container_id(const struct pipeline *p, struct str text, char **id, struct strvec *files)
 {
 	AUTO_JSON json_t *o = NULL;
 
 	TRY(json_parse(text, "what container.py gave", &o));
+	if (files)
+		TRY(json_get_strings(o, "files", "what container.py gave", files));
 	const json_t *error = json_object_get(o, "error");
 	if (error)
 		return told_error(p, error);
@@ -241,20 +247,29 @@ static void add_labels(json_t *config, const char *const *labels)
 	}
 }
 
+/* The container with what the request adds; annotations and config are the caller's. */
+static struct err *find_variant(const struct pipeline *p, const char *id, struct strvec *annotations,
+	json_t **config, struct session_variant *v)
+{
+	TRY(dagger_image_of(p->dagger, id, v));
+	strvec_push_all(annotations, v->annotations);
+	strvec_push_all(annotations, p->rq->annotations);
+	*config = json_deep_copy(v->config);
+	add_labels(*config, p->rq->labels);
+	v->config = *config;
+	v->annotations = strvec_list(annotations);
+	return NULL;
+}
+
 static struct err *make_image(const struct pipeline *p, const char *id, struct build_result *out)
 {
 	struct session_variant v = {0};
 	struct descriptor image = {0};
 	const struct session_image_options opt = {.codec = p->rq->codec, .cancel = p->rq->cancel};
 	AUTO_STRVEC struct strvec annotations = {0};
+	AUTO_JSON json_t *config = NULL;
 
-	TRY(dagger_image_of(p->dagger, id, &v));
-	strvec_push_all(&annotations, v.annotations);
-	strvec_push_all(&annotations, p->rq->annotations);
-	AUTO_JSON json_t *config = json_deep_copy(v.config);
-	add_labels(config, p->rq->labels);
-	v.config = config;
-	v.annotations = strvec_list(&annotations);
+	TRY(find_variant(p, id, &annotations, &config, &v));
 	return session_image(p->session, &v, 1, &opt, &image, out);
 }
 
@@ -265,8 +280,77 @@ static struct err *build(struct pipeline *p, struct build_result *out)
 
 	TRY(prepare(p));
 	TRY(run_loader(p, &result));
-	TRY(container_id(p, buf_str(&result), &id));
+	TRY(container_id(p, buf_str(&result), &id, NULL));
 	return make_image(p, id, out);
+}
+
+/* ---- without building ---- */
+
+static bool is_helper(const struct pipeline *p, const char *file)
+{
+	for (size_t i = 0; p->rq->helpers && p->rq->helpers[i]; i++)
+		if (path_below(file, p->rq->helpers[i]))
+			return true;
+	return false;
+}
+
+#define SCRIPT_MAX (64u << 20)
+
+static struct err *add_scripts(const struct pipeline *p, const struct strvec *files, struct evaluation *out)
+{
+	AUTO_FD int root = -1;
+	char hex[DIGEST_TEXT_MAX];
+
+	TRY(file_open(AT_FDCWD, p->root, O_PATH | O_DIRECTORY, 0, &root));
+	for (size_t i = 0; i < files->len; i++) {
+		AUTO_BUF struct buf text = {0};
+		struct digest d;
+		bool found = false;
+		struct err *e = root_read(root, files->ptr[i], SCRIPT_MAX, &text, &found);
+		if (e)
+			err_ignore(e, "a directory, or no file that is read whole: it explains nothing");
+		if (!found)
+			continue;
+		AUTO_FREE char *name =
+			mem_printf("%s%s", files->ptr[i], is_helper(p, files->ptr[i]) ? " (helper)" : "");
+		digest_of(text.ptr, text.len, &d);
+		evaluation_add(out, INPUT_SCRIPT, name)->state = mem_strdup(digest_hex(&d, hex));
+	}
+	return NULL;
+}
+
+static struct err *evaluate(struct pipeline *p, struct evaluation *out)
+{
+	AUTO_BUF struct buf result = {0};
+	AUTO_STRVEC struct strvec files = {0}, annotations = {0};
+	AUTO_FREE char *id = NULL;
+	AUTO_JSON json_t *config = NULL;
+	struct session_variant v = {0};
+
+	TRY(prepare(p));
+	TRY(run_loader(p, &result));
+	TRY(container_id(p, buf_str(&result), &id, &files));
+	TRY(find_variant(p, id, &annotations, &config, &v));
+	/* What Python names of it is the real path. */
+	AUTO_FREE char *root = realpath(p->root, NULL);
+	TRY(session_evaluate(p->session, &v, root, p->rq->cancel, out));
+	return add_scripts(p, &files, out);
+}
+
+struct err *pipeline_evaluate(struct engine *e, const struct pipeline_request *rq, struct evaluation *out)
+{
+	struct pipeline p = {.engine = e, .rq = rq, .evaluate = true};
+	struct evaluation made;
+
+	evaluation_init(&made);
+	struct err *failed = evaluate(&p, &made);
+	if (!failed) {
+		*out = made;
+		evaluation_init(&made);
+	}
+	evaluation_fini(&made);
+	pipeline_fini(&p);
+	return failed;
 }
 
 struct err *pipeline_build(struct engine *e, const struct pipeline_request *rq, struct build_result *out)

@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "engine/engine.h"
+#include "engine/evaluate.h"
 
 struct pipeline_request {
 	/* The repository: its work tree, or a commit of it. */
@@ -33,6 +34,11 @@ struct pipeline_request {
  */
 MUST_USE struct err *pipeline_build(
 	struct engine *e, const struct pipeline_request *rq, struct build_result *out);
+
+/* What that would be made from; the platform, labels and annotations count. build() runs, and of the steps
+ * those that it waits for (an output, a file's contents). */
+MUST_USE struct err *pipeline_evaluate(
+	struct engine *e, const struct pipeline_request *rq, struct evaluation *out);
 
 /* A fresh token for a session. Caller frees. */
 MUST_USE struct err *session_token(char **out);

@@ -30,6 +30,29 @@ def test_build_gets_the_sources_and_its_container_is_synced(repo):
     assert args["source"][1][1]["path"] == str(repo.top)
 
 
+def test_evaluating_names_the_container_and_syncs_nothing(repo):
+    repo.write("src/ours/__init__.py", "from ours.part import NAME\n")
+    repo.write("src/ours/part.py", "NAME = 'x'\n")
+    repo.write("src/ours/unused.py", "")
+    repo.write("data/sizes.txt", "1\n")
+    repo.write("elsewhere.txt", "1\n")
+    repo.container('''
+        import pathlib
+        import ours
+        from dagger import dag
+
+        VERSION = "1"
+
+        def build(src):
+            (pathlib.Path(__file__).parents[2] / "data/sizes.txt").read_text()
+            return dag.container().with_directory("/src", src)
+    ''')
+    done = repo.load("--evaluate", rules=[])
+    assert (done.code, done.err) == (0, "")
+    assert done.result["id"] and done.chain is None
+    assert done.result["files"] == ["containers/one/container.py", "data/sizes.txt", "src/ours/__init__.py", "src/ours/part.py"]
+
+
 def test_another_source_folder(repo):
     repo.container(GOOD)
     done = repo.load("--src", "/elsewhere", rules=[])
