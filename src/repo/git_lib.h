@@ -54,6 +54,7 @@
 	X(git_revwalk_next)                \
 	X(git_revwalk_free)                \
 	X(git_graph_reachable_from_any)    \
+	X(git_merge_base)                  \
 	X(git_reference_lookup)            \
 	X(git_reference_dwim)              \
 	X(git_reference_peel)              \

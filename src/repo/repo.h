@@ -34,6 +34,18 @@ void commit_fini(struct commit *c);
 /* Any revision git understands ("HEAD", a branch, a tag, 7+ hex). ERR_NOT_FOUND names ref; ambiguity is
  * ERR_INVALID listing the candidates. */
 MUST_USE struct err *repo_resolve(struct repo *r, const char *ref, struct commit *out);
+/* The best common ancestor of two commits; *found false if they have none here. */
+MUST_USE struct err *repo_merge_base(
+	struct repo *r, const struct commit *a, const struct commit *b, struct commit *out, bool *found);
+/* The first parent; *found false for a commit that has none. */
+MUST_USE struct err *repo_parent(struct repo *r, const struct commit *c, struct commit *out, bool *found);
+/* The work tree as a commit on top of HEAD that is on no branch: what committing all of it now would give.
+ * HEAD itself when nothing differs. Files that git ignores are not in it. */
+MUST_USE struct err *repo_commit_of_work_tree(struct repo *r, struct commit *out);
+/* The id of what path is at a commit (a tree or a blob): equal ids, equal files. "" when absent. */
+MUST_USE struct err *repo_object_at(struct repo *r, const struct commit *c, const char *path, char id[41]);
+/* Was the clone cut off (git clone --depth), so that history is missing? */
+bool repo_shallow(const struct repo *r);
 /* Has the work tree changes below path ("" all; untracked files count, ignored ones do not)? The first few
  * paths are appended to changed. */
 MUST_USE struct err *repo_dirty(struct repo *r, const char *path, bool *dirty, struct strvec *changed);

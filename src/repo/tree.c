@@ -114,6 +114,17 @@ struct err *repo_read_at(
 	}
 }
 
+struct err *repo_object_at(struct repo *r, const struct commit *c, const char *path, char id[41])
+{
+	AUTO(git_tree_entry_freep) git_tree_entry *entry = NULL;
+	TRY(repo_check_path(path));
+	TRY(entry_at(r, c, path, &entry));
+	id[0] = '\0';
+	if (entry)
+		r->g->git_oid_tostr(id, 41, r->g->git_tree_entry_id(entry));
+	return NULL;
+}
+
 static struct err *list_work(const struct repo *r, const char *path, struct strvec *out)
 {
 	AUTO_FD int root = -1, dir = -1;

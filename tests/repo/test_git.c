@@ -288,6 +288,70 @@ static void test_remote_of_main(void **state)
 
 #define GIT_TEST(f) cmocka_unit_test_setup_teardown(f, make_tmp, drop_tmp)
 
+static void test_history(void **state)
+{
+	(void)state;
+	make_repo();
+	sh("cd r; git checkout -qb side; echo s > s; git add s; git commit -qm side; git checkout -q main;"
+	   "echo m > m; git add m; git commit -qm main2; git checkout -q --orphan alone; git commit -qm "
+	   "alone;"
+	   "git checkout -q main");
+	AUTO(repo_freep) struct repo *r = open_at("r");
+	AUTO(commit_fini)
+	struct commit main = {0}, side = {0}, alone = {0}, base = {0}, parent = {0}, none = {0};
+	char a[41], b[41];
+	bool found = false;
+	assert_null(repo_resolve(r, "main", &main));
+	assert_null(repo_resolve(r, "side", &side));
+	assert_null(repo_resolve(r, "alone", &alone));
+	assert_null(repo_merge_base(r, &main, &side, &base, &found));
+	assert_true(found);
+	assert_string_equal(base.subject, "first commit");
+	assert_null(repo_parent(r, &main, &parent, &found));
+	assert_true(found);
+	assert_string_equal(parent.id, base.id);
+	assert_null(repo_parent(r, &base, &none, &found));
+	assert_false(found);
+	assert_null(repo_merge_base(r, &main, &alone, &none, &found));
+	assert_false(found);
+	assert_null(repo_object_at(r, &main, "containers/web", a));
+	assert_null(repo_object_at(r, &side, "containers/web", b));
+	assert_string_equal(a, b);
+	assert_int_equal(strlen(a), 40);
+	assert_null(repo_object_at(r, &side, "m", b));
+	assert_string_equal(b, "");
+	expect(repo_object_at(r, &side, "../m", b), ERR_INVALID, "not a plain path");
+}
+
+static void test_work_tree_commit(void **state)
+{
+	(void)state;
+	make_repo();
+	AUTO(repo_freep) struct repo *r = open_at("r");
+	AUTO(commit_fini) struct commit head = {0}, clean = {0}, dirty = {0}, again = {0}, parent = {0};
+	AUTO_BUF struct buf text = {0};
+	bool found = false;
+	assert_null(repo_resolve(r, "HEAD", &head));
+	assert_null(repo_commit_of_work_tree(r, &clean));
+	assert_string_equal(clean.id, head.id);
+	sh("cd r; echo new > containers/web/assets/b; rm containers/web/assets/a; echo no > x.log; git add "
+	   "containers/web/assets/b; git status --porcelain > ../before");
+	assert_null(repo_commit_of_work_tree(r, &dirty));
+	assert_null(repo_parent(r, &dirty, &parent, &found));
+	assert_string_equal(parent.id, head.id);
+	assert_null(repo_read_at(r, &dirty, "containers/web/assets/b", 100, &text, &found));
+	assert_true(found);
+	assert_string_equal(buf_cstr(&text), "new\n");
+	assert_null(repo_read_at(r, &dirty, "containers/web/assets/a", 100, &text, &found));
+	assert_false(found);
+	assert_null(repo_read_at(r, &dirty, "x.log", 100, &text, &found));
+	assert_false(found);
+	/* equal work trees, equal commits; nothing of the repository moved */
+	assert_null(repo_commit_of_work_tree(r, &again));
+	assert_string_equal(again.id, dirty.id);
+	sh("cd r; git status --porcelain | diff - ../before; test $(git rev-parse HEAD) = %s", head.id);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +364,8 @@ int main(void)
 		GIT_TEST(test_read),
 		GIT_TEST(test_containers),
 		GIT_TEST(test_remote_of_main),
+		GIT_TEST(test_history),
+		GIT_TEST(test_work_tree_commit),
 	};
 	return cmocka_run_group_tests(tests, make_home, drop_home);
 }
