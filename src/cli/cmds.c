@@ -6,6 +6,7 @@ const struct command *const commands[] = {
 	&cmd_version,
 	&cmd_release,
 	&cmd_list,
+	&cmd_affected,
 	&cmd_serve,
 	&cmd_token_create,
 	&cmd_token_ls,

@@ -110,7 +110,7 @@ static struct err *refuse_dirty(const struct release_plan *p, const struct strve
 static struct err *check_work_tree(const struct release_request *rq, struct release_plan *p)
 {
 	/* A commit asked for by name is built as it is, whatever lies in the work tree. */
-	if (rq->ref)
+	if (rq->ref || rq->unchecked)
 		return NULL;
 	AUTO_STRVEC struct strvec changed = {0};
 	bool dirty = false;
@@ -124,6 +124,8 @@ static struct err *check_work_tree(const struct release_request *rq, struct rele
 static struct err *check_pushed(const struct release_request *rq, struct release_plan *p)
 {
 	bool pushed = false, has_remote = false;
+	if (rq->unchecked)
+		return NULL;
 	TRY(repo_is_pushed(rq->repo, &p->commit, &pushed, &has_remote));
 	if (pushed)
 		return NULL;
@@ -178,15 +180,6 @@ static struct err *version_of_neighbour(
 	return NULL;
 }
 
-static struct err *job_version(
-	const struct release_request *rq, const struct release_plan *p, enum build_kind kind, char **out)
-{
-	TRY(declared_version(rq, p, kind, out));
-	if (!*out && kind == KIND_NIX)
-		TRY(version_of_neighbour(rq, p, out));
-	return *out ? NULL : no_version(p, kind);
-}
-
 static char *job_tag(const struct release_plan *p, const struct release_job *j, const struct digest *tree)
 {
 	if (p->dirty)
@@ -196,18 +189,41 @@ static char *job_tag(const struct release_plan *p, const struct release_job *j, 
 	return release_tag(j->version, &p->commit, j->kind);
 }
 
+static struct err *job_version(
+	const struct release_request *rq, const struct release_plan *p, enum build_kind kind, char **out)
+{
+	struct err *e = declared_version(rq, p, kind, out);
+	if (!e && !*out && kind == KIND_NIX)
+		e = version_of_neighbour(rq, p, out);
+	if (!e && !*out)
+		e = no_version(p, kind);
+	if (e && rq->unchecked && err_kind(e) == ERR_INVALID) {
+		err_ignore(e, "who only looks needs no version");
+		e = NULL;
+	}
+	return e;
+}
+
+static struct err *job_name(const struct release_request *rq, const struct release_plan *p,
+	struct release_job *j, const struct digest *tree)
+{
+	AUTO(reference_fini) struct reference parsed = {0};
+	TRY(job_version(rq, p, j->kind, &j->version));
+	if (!j->version)
+		return NULL;
+	j->tag = job_tag(p, j, tree);
+	AUTO_FREE char *image = release_image(&p->config, p->container.name);
+	j->reference = mem_printf("%s:%s", image, j->tag);
+	return reference_parse(j->reference, false, &parsed);
+}
+
 static struct err *add_job(const struct release_request *rq, struct release_plan *p, enum build_kind kind,
 	const struct digest *tree)
 {
 	AUTO(release_job_fini) struct release_job j = {.kind = kind};
-	TRY(job_version(rq, p, kind, &j.version));
-	j.tag = job_tag(p, &j, tree);
-	AUTO_FREE char *image = release_image(&p->config, p->container.name);
-	j.reference = mem_printf("%s:%s", image, j.tag);
+	TRY(job_name(rq, p, &j, tree));
 	const char *runner = envlist_get(&p->config.runners, build_kind_name(kind));
 	j.runner = mem_strdup(runner ? runner : "");
-	AUTO(reference_fini) struct reference parsed = {0};
-	TRY(reference_parse(j.reference, false, &parsed));
 	vec_push_copy(&p->jobs, &j);
 	j = (struct release_job){0};
 	return NULL;

@@ -13,6 +13,9 @@ struct release_request {
 	const char *ref; /* NULL: HEAD */
 	bool dry_run;
 	bool force; /* dirty or unpushed, under a tag of another shape */
+	/* Only to look at the commit that ref names: it need not be pushed, and of a job without a version
+	 * version, tag and reference are NULL. */
+	bool unchecked;
 	bool no_cache;
 	bool allow_insecure; /* as in build_request */
 	struct event_stream *events;

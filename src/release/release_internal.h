@@ -2,11 +2,23 @@
 /* What the files of this folder share. */
 #pragma once
 
+#include "dagger/pipeline.h"
 #include "release/release.h"
 
 void release_job_fini(struct release_job *j);
 /* "registry/namespace/name". Caller frees. */
 char *release_image(const struct repo_config *cfg, const char *name);
+/* What is asked of the engine for a job: the same when it is built and when it is evaluated. Borrows of rq, p
+ * and j. */
+struct job_request {
+	struct strvec labels;
+	char *dir, *file;
+	struct build_request docker;      /* of a Dockerfile */
+	struct pipeline_request pipeline; /* of a container.py */
+};
+void job_request_make(const struct release_request *rq, const struct release_plan *p,
+	const struct release_job *j, struct job_request *out);
+void job_request_fini(struct job_request *r);
 void listed_tag_fini(struct listed_tag *t);
 /* Newest first: version, then time of the commit (0 unknown), then text. Exposed for tests. */
 struct tag_order {

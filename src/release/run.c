@@ -1,75 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/clock.h"
 #include "base/mem.h"
-#include "base/path.h"
-#include "dagger/pipeline.h"
 #include "registry/registry.h"
 #include "release/release.h"
 #include "release/release_internal.h"
 #include "repo/repo.h"
-
-static void add_labels(const struct release_plan *p, const struct release_job *j, struct strvec *out)
-{
-	char when[CLOCK_TEXT_MAX];
-	strvec_pushf(out, "org.opencontainers.image.title=%s", p->container.name);
-	strvec_pushf(out, "org.opencontainers.image.version=%s", j->version);
-	const char *mark = p->dirty ? "-dirty" : p->unpushed ? "-unpushed" : "";
-	strvec_pushf(out, "org.opencontainers.image.revision=%s%s", p->commit.id, mark);
-	strvec_pushf(out, "org.opencontainers.image.created=%s", clock_rfc3339(p->commit.time, when));
-	if (p->source_url)
-		strvec_pushf(out, "org.opencontainers.image.source=%s", p->source_url);
-}
-
-static struct err *build(struct engine *e, const struct release_request *rq, const struct release_plan *p,
-	const struct release_job *j, struct build_result *out)
-{
-	AUTO_STRVEC struct strvec labels = {0};
-	add_labels(p, j, &labels);
-	AUTO_FREE char *dir = path_join(repo_root(rq->repo), p->container.dir);
-	struct build_request b = {
-		.dockerfile = build_kind_file(KIND_DOCKERFILE),
-		.display = p->container.dir,
-		.labels = strvec_list(&labels),
-		.no_cache = rq->no_cache,
-		.allow_insecure = rq->allow_insecure,
-		.created = p->commit.time,
-		.events = rq->events,
-		.cancel = rq->cancel,
-	};
-	if (p->dirty) {
-		b.dir = dir;
-		b.git_modes = true;
-	} else {
-		b.git_dir = repo_git_dir(rq->repo);
-		b.commit = p->commit.id;
-		b.subdir = p->container.dir;
-	}
-	return engine_build(e, &b, out);
-}
-
-static struct err *build_pipeline(struct engine *e, const struct release_request *rq,
-	const struct release_plan *p, const struct release_job *j, struct build_result *out)
-{
-	AUTO_STRVEC struct strvec labels = {0};
-	add_labels(p, j, &labels);
-	AUTO_FREE char *file = path_join(p->container.dir, build_kind_file(KIND_CONTAINER_PY));
-	struct pipeline_request b = {
-		.file = file,
-		.helpers = strvec_list(&p->config.helpers),
-		.labels = strvec_list(&labels),
-		.no_cache = rq->no_cache,
-		.created = p->commit.time,
-		.events = rq->events,
-		.cancel = rq->cancel,
-	};
-	if (p->dirty) {
-		b.root = repo_root(rq->repo);
-	} else {
-		b.git_dir = repo_git_dir(rq->repo);
-		b.commit = p->commit.id;
-	}
-	return pipeline_build(e, &b, out);
-}
 
 static struct err *explain_exists(struct err *e, const struct release_job *j)
 {
@@ -112,8 +46,10 @@ static struct err *run_job(struct engine *e, const struct release_request *rq, c
 	if (j->kind == KIND_NIX)
 		return not_yet(p);
 	AUTO(build_result_fini) struct build_result built = {0};
-	struct err *why = j->kind == KIND_CONTAINER_PY ? build_pipeline(e, rq, p, j, &built)
-						       : build(e, rq, p, j, &built);
+	AUTO(job_request_fini) struct job_request r;
+	job_request_make(rq, p, j, &r);
+	struct err *why = j->kind == KIND_CONTAINER_PY ? pipeline_build(e, &r.pipeline, &built)
+						       : engine_build(e, &r.docker, &built);
 	if (why) {
 		if (failed_text && built.dockerfile_text) {
 			mem_freep(failed_text);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "release/evaluate.h"
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "release/release_internal.h"
+
+static struct err *no_nix(const struct release_plan *p)
+{
+	return err_new(ERR_UNSUPPORTED, "%s/default.nix cannot be evaluated yet", p->container.dir);
+}
+
+struct err *release_evaluate(struct engine *e, const struct release_request *rq,
+	const struct release_plan *plan, const struct release_job *j, struct evaluation *out)
+{
+	AUTO(job_request_fini) struct job_request r;
+	struct err *failed;
+
+	job_request_make(rq, plan, j, &r);
+	/* Nothing of it is run, so nobody has to allow it. */
+	r.docker.allow_insecure = true;
+	if (j->kind == KIND_NIX)
+		failed = no_nix(plan);
+	else if (j->kind == KIND_CONTAINER_PY)
+		failed = pipeline_evaluate(e, &r.pipeline, out);
+	else
+		failed = engine_evaluate(e, &r.docker, out);
+	return failed;
+}
+
+struct release_job *release_plan_job(const struct release_plan *p, bool nix)
+{
+	for (size_t i = 0; i < p->jobs.len; i++) {
+		struct release_job *j = vec_at(&p->jobs, i);
+		if ((j->kind == KIND_NIX) == nix)
+			return j;
+	}
+	return NULL;
+}
+
+/* ---- main ---- */
+
+struct main_builds {
+	struct engine *engine;
+	struct repo *repo;
+	struct event_stream *events;
+	const struct cancel *cancel;
+	char *ref;
+	struct commit commit;
+	struct map *builds; /* "name" or "name/nix" -> struct main_build * */
+};
+
+static void free_build(void *p)
+{
+	struct main_build *b = p;
+
+	release_plan_fini(&b->plan);
+	evaluation_fini(&b->evaluation);
+	mem_freep(&b->error);
+	mem_freep(&b);
+}
+
+struct err *main_builds_open(struct engine *e, struct repo *r, struct event_stream *events,
+	const struct cancel *cancel, struct main_builds **out)
+{
+	AUTO(main_builds_freep) struct main_builds *m = mem_new(struct main_builds);
+
+	m->engine = e;
+	m->repo = r;
+	m->events = events;
+	m->cancel = cancel;
+	m->builds = map_new(free_build);
+	TRY(repo_main(r, &m->ref, &m->commit));
+	if (!m->ref)
+		return err_hint(err_new(ERR_NOT_FOUND,
+					"there is no main branch: none of upstream/main, origin/main, main, "
+					"upstream/master, origin/master and master"),
+			"git fetch, or name it in cooper.yaml (main: origin/trunk)");
+	*out = steal(&m);
+	return NULL;
+}
+
+void main_builds_free(struct main_builds *m)
+{
+	if (!m)
+		return;
+	mem_freep(&m->ref);
+	commit_fini(&m->commit);
+	map_free(m->builds);
+	mem_freep(&m);
+}
+
+void main_builds_freep(struct main_builds **m)
+{
+	main_builds_free(*m);
+	*m = NULL;
+}
+
+const char *main_builds_ref(const struct main_builds *m)
+{
+	return m->ref;
+}
+
+const struct commit *main_builds_commit(const struct main_builds *m)
+{
+	return &m->commit;
+}
+
+static struct err *no_job(const struct main_builds *m, const char *container, bool nix)
+{
+	return err_new(ERR_NOT_FOUND, "%s has %s on %s", container,
+		nix ? "no default.nix" : "neither a container.py nor a Dockerfile", m->ref);
+}
+
+static struct err *evaluate_main(struct main_builds *m, const char *container, bool nix, struct main_build *b)
+{
+	const struct release_request rq = {
+		.repo = m->repo,
+		.name = container,
+		.ref = m->commit.id,
+		.unchecked = true,
+		.events = m->events,
+		.cancel = m->cancel,
+	};
+	struct err *e = release_plan_make(&rq, &b->plan);
+
+	if (err_kind(e) == ERR_NOT_FOUND)
+		return err_wrap(e, "on %s", m->ref);
+	TRY(e);
+	b->job = release_plan_job(&b->plan, nix);
+	if (!b->job)
+		return no_job(m, container, nix);
+	return release_evaluate(m->engine, &rq, &b->plan, b->job, &b->evaluation);
+}
+
+struct err *main_builds_get(
+	struct main_builds *m, const char *container, bool nix, const struct main_build **out)
+{
+	AUTO_FREE char *key = mem_printf("%s%s", container, nix ? "/nix" : "");
+	struct main_build *b = map_get_c(m->builds, key);
+
+	if (!b) {
+		b = mem_new(struct main_build);
+		evaluation_init(&b->evaluation);
+		struct err *e = evaluate_main(m, container, nix, b);
+		if (err_kind(e) == ERR_CANCELED) {
+			free_build(b);
+			return e;
+		}
+		if (e)
+			b->error = err_text(e);
+		err_free(e);
+		map_set_c(m->builds, key, b);
+	}
+	*out = b;
+	return NULL;
+}
