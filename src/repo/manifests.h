@@ -31,8 +31,11 @@ const char *pin_form_name(enum pin_form f); /* "kustomization", "image", "crd", 
 struct pin {
 	char *file;    /* relative to the repository */
 	char *service; /* first folder below the manifests root: "grafana"; "" for a file right in it */
-	uint32_t line, column; /* of the scalar that holds the tag (or the digest), from 1 */
-	uint32_t document;     /* of the file, from 0 */
+	/* Of the scalar that holds the tag (or the digest), from 1; in a block of text of the line that does.
+	 */
+	uint32_t line, column;
+	uint32_t document; /* of the file, from 0 */
+	size_t offset;     /* of the tag (or the digest) in the bytes of the file */
 	enum pin_form form;
 	char *image;  /* "registry/namespace/name", without tag and digest */
 	char *name;   /* of the container: what follows the prefix; borrowed from nobody */
@@ -41,6 +44,7 @@ struct pin {
 	/* Why it can be neither trusted nor changed (alias, block scalar, bad grammar, non-string): NULL if
 	 * it can. The text names file and line. */
 	char *problem;
+	bool repairable; /* a change makes the problem go away: a number where a text must be */
 };
 void pin_fini(struct pin *p);
 
@@ -63,7 +67,8 @@ void manifest_scan_fini(struct manifest_scan *s);
  */
 MUST_USE struct err *manifests_scan(struct repo *r, const struct repo_config *cfg, const struct commit *c,
 	const char *prefix, struct manifest_scan *out);
-/* The same of one file's text; adds to out. Sentinels are not judged, as that takes the whole folder. */
+/* The same of one file's text; adds to out, which may be zeroed. Sentinels are not judged, as that takes the
+ * whole folder. */
 MUST_USE struct err *manifest_scan_text(struct str text, const char *path, const char *service,
 	const char *prefix, struct manifest_scan *out);
 
@@ -77,6 +82,11 @@ struct pin_change {
  * appended. */
 MUST_USE struct err *manifest_edit(struct str text, const char *path, const char *prefix,
 	const struct pin_change *changes, size_t count, struct buf *out);
+/* What changes would make of the files of the work tree, each once, in order of the changes: nothing is
+ * written. fn: borrowed texts; its error ends it. */
+typedef struct err *manifest_edited_fn(void *ctx, const char *file, struct str before, struct str after);
+MUST_USE struct err *manifests_edit(struct repo *r, const char *prefix, const struct pin_change *changes,
+	size_t count, manifest_edited_fn *fn, void *ctx);
 /* Write changes into the work tree, each file atomically and with its mode; files that do not change are not
  * written. All files are edited in memory first: a refusal leaves everything as it was. */
 MUST_USE struct err *manifests_apply(
