@@ -183,7 +183,7 @@ def debian_runtime(*packages: str, image: Image = DEBIAN, user: str = "app", uid
         "apt-get update",
         f"apt-get install -y --no-install-recommends {shlex.join(packages)}",
     ]
-    clean = "rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/ldconfig/* /var/cache/debconf/*-old"
+    clean = "rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/apt/*.bin /var/cache/ldconfig/* /var/cache/debconf/*-old"
     return _runtime(image, packages, install, clean, user, uid, gid)
 
 

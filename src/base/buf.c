@@ -121,6 +121,16 @@ void buf_add_json(struct buf *b, struct str s)
 	buf_addc(b, '"');
 }
 
+void buf_add_replaced(struct buf *b, const char *text, const char *what, const char *with)
+{
+	assert(*what);
+	for (const char *p; (p = strstr(text, what)); text = p + strlen(what)) {
+		buf_add(b, text, (size_t)(p - text));
+		buf_adds(b, with);
+	}
+	buf_adds(b, text);
+}
+
 void buf_truncate(struct buf *b, size_t len)
 {
 	if (len >= b->len)

@@ -31,6 +31,8 @@ void buf_vaddf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
  * (which json_parse refuses), become U+FFFD.
  */
 void buf_add_json(struct buf *b, struct str s);
+/* Append text with every what in it (not empty) replaced. */
+void buf_add_replaced(struct buf *b, const char *text, const char *what, const char *with);
 void buf_reserve(struct buf *b, size_t more); /* room for more bytes beyond len */
 void buf_truncate(struct buf *b, size_t len);
 void buf_consume(struct buf *b, size_t n); /* drop n bytes from the front */

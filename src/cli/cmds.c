@@ -7,6 +7,7 @@ const struct command *const commands[] = {
 	&cmd_release,
 	&cmd_list,
 	&cmd_affected,
+	&cmd_new,
 	&cmd_serve,
 	&cmd_token_create,
 	&cmd_token_ls,

@@ -28,6 +28,22 @@ static void print_options(FILE *out, const struct option *options, size_t count)
 	}
 }
 
+static bool is_own_option(const struct command *c, const char *name)
+{
+	for (size_t i = 0; i < c->option_count; i++)
+		if (cstr_eq(c->options[i].name, name))
+			return true;
+	return false;
+}
+
+/* The global options that the command does not take for itself. */
+static void print_other_options(FILE *out, const struct command *c)
+{
+	for (size_t i = 0; i < global_option_count; i++)
+		if (!is_own_option(c, global_options[i].name))
+			print_options(out, &global_options[i], 1);
+}
+
 void help_overview(FILE *out)
 {
 	fprintf(out, "cooper turns a GitOps repository's containers into released, traceable images.\n\n"
@@ -51,7 +67,7 @@ void help_command(FILE *out, const struct command *c)
 		print_options(out, c->options, c->option_count);
 	}
 	fprintf(out, "\noptions of every command:\n");
-	print_options(out, global_options, global_option_count);
+	print_other_options(out, c);
 }
 
 static bool in_group(const struct command *c, const char *group)
@@ -122,7 +138,8 @@ static void bash_case(FILE *out, const struct command *c)
 	for (size_t i = 0; i < c->option_count; i++)
 		fprintf(out, "--%s ", c->options[i].name);
 	for (size_t i = 0; i < global_option_count; i++)
-		fprintf(out, "--%s ", global_options[i].name);
+		if (!is_own_option(c, global_options[i].name))
+			fprintf(out, "--%s ", global_options[i].name);
 	fputs("\" ;;\n", out);
 }
 

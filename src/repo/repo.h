@@ -136,6 +136,8 @@ MUST_USE struct err *repo_container(struct repo *r, const struct repo_config *cf
  * Caller frees *out. */
 MUST_USE struct err *version_extract(
 	enum build_kind kind, struct str text, const char *path, struct event_stream *events, char **out);
+/* Can it be part of a tag? ERR_INVALID says what stands against it. */
+MUST_USE struct err *version_check(const char *version);
 /* Tag rules. Caller frees. "v1.2.3-74029e1[-nix]". */
 char *release_tag(const char *version, const struct commit *c, enum build_kind kind);
 /* Of a build with uncommitted changes: "v1.2.3-74029e1-dirty-<8 hex of tree>[-nix]", which no provenance

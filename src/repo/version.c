@@ -20,15 +20,14 @@ struct str version_skip_blanks(struct str s)
 	return s;
 }
 
-/* Is the version fit for a tag? */
-static struct err *check_version(struct str v, const char *path, uint32_t line)
+/* Is the version fit for a tag? where: "path:line: ", or "". */
+static struct err *check_version(struct str v, const char *where)
 {
 	if (!v.len)
-		return err_new(ERR_INVALID, "%s:%u: the version is empty", path, line);
+		return err_new(ERR_INVALID, "%sthe version is empty", where);
 	if (memchr(v.ptr, '$', v.len))
-		return err_hint(
-			err_new(ERR_INVALID, "%s:%u: version \"" STR_FMT "\" refers to something else", path,
-				line, STR_ARG(v)),
+		return err_hint(err_new(ERR_INVALID, "%sversion \"" STR_FMT "\" refers to something else",
+					where, STR_ARG(v)),
 			"write the version out");
 	for (size_t i = 0; i < v.len; i++) {
 		char c = v.ptr[i];
@@ -36,23 +35,27 @@ static struct err *check_version(struct str v, const char *path, uint32_t line)
 		if (alnum || (i && strchr("._-", c) && c))
 			continue;
 		if (c > ' ' && c < 0x7f)
-			return err_hint(
-				err_new(ERR_INVALID,
-					"%s:%u: version \"" STR_FMT "\": \"%c\" cannot stand %s a tag", path,
-					line, STR_ARG(v), c, i ? "in" : "at the beginning of"),
+			return err_hint(err_new(ERR_INVALID,
+						"%sversion \"" STR_FMT "\": \"%c\" cannot stand %s a tag",
+						where, STR_ARG(v), c, i ? "in" : "at the beginning of"),
 				"a version has letters, digits and . _ -");
-		return err_new(ERR_INVALID,
-			"%s:%u: the version holds a blank or a character that is not ASCII", path, line);
+		return err_new(
+			ERR_INVALID, "%sthe version holds a blank or a character that is not ASCII", where);
 	}
 	if (v.len > VERSION_MAX)
-		return err_new(ERR_INVALID, "%s:%u: the version is longer than %d characters", path, line,
-			VERSION_MAX);
+		return err_new(ERR_INVALID, "%sthe version is longer than %d characters", where, VERSION_MAX);
 	return NULL;
+}
+
+struct err *version_check(const char *version)
+{
+	return check_version(str_c(version), "");
 }
 
 static struct err *take(struct str v, const char *path, uint32_t line, char **out)
 {
-	TRY(check_version(v, path, line));
+	AUTO_FREE char *where = mem_printf("%s:%u: ", path, line);
+	TRY(check_version(v, where));
 	*out = mem_strndup(v.ptr, v.len);
 	return NULL;
 }

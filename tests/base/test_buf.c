@@ -68,6 +68,23 @@ static void test_add(void **state)
 	free(s);
 }
 
+static void test_replaced(void **state)
+{
+	(void)state;
+	static const char *const cases[][4] = {
+		{"", "x", "y", ""},
+		{"a{v}b{v}", "{v}", "12", "a12b12"},
+		{"aaa", "a", "aa", "aaaaaa"},
+		{"aaa", "aa", "", "a"},
+		{"{v", "{v}", "1", "{v"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_BUF struct buf b = {0};
+		buf_add_replaced(&b, cases[i][0], cases[i][1], cases[i][2]);
+		assert_string_equal(buf_cstr(&b), cases[i][3]);
+	}
+}
+
 static void test_growth(void **state)
 {
 	(void)state;
@@ -128,6 +145,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_add),
+		cmocka_unit_test(test_replaced),
 		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_json),
 	};

@@ -14,12 +14,12 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tarfile
 import time
 
 import pytest
+from ports import free_port, wait_for_port  # noqa: F401, for tests too
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = os.environ.get("COOPER_BIN", str(ROOT / "build-test" / "cooper"))
@@ -243,24 +243,6 @@ def context(tmp_path):
         return top
 
     return make
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_for_port(port, proc=None, seconds=30):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if proc is not None and proc.poll() is not None:
-            raise AssertionError(f"server ended with {proc.returncode}")
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"nothing listens on {port}")
 
 
 @contextlib.contextmanager
