@@ -22,8 +22,9 @@ struct err *engine_prune_logs(struct engine *e, uint64_t *removed)
 	for (size_t i = 0; i < names.len; i++) {
 		AUTO_FREE char *path = mem_printf("logs/%s", names.ptr[i]);
 		struct stat st;
+		/* logs/runs is the queue's */
 		if (fstatat(store_dirfd(e->store), path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-			stat_mtime_ns(&st) > clock_now() - keep)
+			S_ISDIR(st.st_mode) || stat_mtime_ns(&st) > clock_now() - keep)
 			continue;
 		if (unlinkat(store_dirfd(e->store), path, 0) < 0 && errno != ENOENT)
 			return err_sys(errno, "removing the log %s/%s", e->home, path);
