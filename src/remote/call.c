@@ -38,7 +38,7 @@ static struct err *send_with(
 		.write_body = c->write_body,
 		.write_ctx = c->write_ctx,
 		.max_body = c->max_body,
-		.max_redirects = REDIRECTS_MAX,
+		.max_redirects = c->no_redirects ? 0 : REDIRECTS_MAX,
 		.insecure = ours && ep->insecure,
 		.ca_file = ours ? ep->ca_file : NULL,
 		.client_cert = ours ? ep->client_cert : NULL,

@@ -56,6 +56,20 @@ struct transfer_io {
 /* HEAD (GET where it must): the descriptor a reference stands for now. */
 MUST_USE struct err *remote_resolve(
 	struct remote *r, const struct reference *ref, const struct transfer_io *io, struct descriptor *out);
+/* What one look at a registry told. */
+struct presence {
+	int status;           /* 200: it is there; 404: it is not; else why. 0: no answer came */
+	struct digest digest; /* of what is there; unset: not told */
+	char *why, *hint;     /* why it cannot be told, and what to do; may be NULL */
+};
+void presence_fini(struct presence *p);
+/*
+ * Is it there? Asks the registry itself, no mirror, by HEAD of the tag (of the digest where there is no tag),
+ * at most twice; want_digest: also by GET where HEAD does not tell the digest. A redirect to another host is
+ * not followed. Whatever goes wrong on the way is an answer; only ERR_CANCELED and wrong settings are errors.
+ */
+MUST_USE struct err *remote_presence(struct remote *r, const struct reference *ref, bool want_digest,
+	const struct transfer_io *io, struct presence *out);
 /* The manifest or index itself into the store (verified), as descriptor. */
 MUST_USE struct err *remote_fetch_manifest(struct remote *r, const struct reference *ref,
 	const struct descriptor *d, const struct transfer_io *io, struct descriptor *out);

@@ -7,6 +7,7 @@
 #include "http/client.h"
 #include "remote/auth.h"
 #include "remote/challenge.h"
+#include "remote/parallel.h"
 #include "remote/remote.h"
 
 #include <pthread.h>
@@ -76,6 +77,7 @@ struct call {
 	const char *from;    /* a further repository to be pulled from, for mounts; NULL */
 	bool foreign; /* path is a URL that an image named: no credentials, certificates or exceptions of the
 			 registry */
+	bool no_redirects; /* they are answers */
 	const char *method;
 	const char *path;       /* "/v2/..." or an absolute URL that the registry named */
 	const char *headers[6]; /* NULL-terminated */
@@ -100,6 +102,7 @@ struct retry {
 	struct endpoint *endpoint;
 	const struct transfer_io *io;
 	unsigned tried;
+	unsigned most; /* tries in all; 0: as the remote has it */
 };
 bool status_may_pass(int status);
 bool error_may_pass(const struct err *e);
@@ -147,9 +150,3 @@ MUST_USE struct err *origin_get(struct store *s, const struct digest *d, struct 
 void descriptor_brief(
 	const struct descriptor *from, struct descriptor *to); /* without annotations and such */
 void descriptor_free_parts(struct descriptor *d);
-
-/* ---- several at once ---- */
-
-/* fn(ctx, i, io) for all i < n on up to limit threads; the first error stops the others. */
-MUST_USE struct err *parallel_run(size_t n, unsigned limit, const struct transfer_io *io,
-	struct err *(*fn)(void *ctx, size_t i, const struct transfer_io *io), void *ctx);

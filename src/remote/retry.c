@@ -63,6 +63,8 @@ struct err *retry_wait(struct retry *t, const struct http_response *r, const str
 	*again = false;
 	TRY(cancel_check(t->io->cancel));
 	unsigned tries = t->endpoint->mirror && remote->tries > MIRROR_TRIES ? MIRROR_TRIES : remote->tries;
+	if (t->most && t->most < tries)
+		tries = t->most;
 	bool worth = e ? error_may_pass(e) : status_may_pass(r->status);
 	if (err_tries(e) < tries)
 		tries = err_tries(e);
