@@ -52,6 +52,9 @@ MUST_USE struct err *repo_dirty(struct repo *r, const char *path, bool *dirty, s
 /* Is the commit reachable from any remote-tracking branch? Without any remote: *has_remote false and *pushed
  * true. */
 MUST_USE struct err *repo_is_pushed(struct repo *r, const struct commit *c, bool *pushed, bool *has_remote);
+/* Paths that differ between a commit and the work tree, removed ones too, sorted. Untracked files count,
+ * ignored ones do not. */
+MUST_USE struct err *repo_changed(struct repo *r, const struct commit *base, struct strvec *out);
 /* Files at a commit ("git show"; NULL: in the work tree). *found false when absent; ERR_INVALID for a
  * directory or link. */
 MUST_USE struct err *repo_read_at(

@@ -16,7 +16,7 @@ struct err *repo_check_path(const char *path)
 	return NULL;
 }
 
-static struct err *commit_tree(const struct repo *r, const struct commit *c, git_tree **out)
+struct err *repo_commit_tree(const struct repo *r, const struct commit *c, git_tree **out)
 {
 	git_oid id;
 	TRY(repo_oid(r, c->id, &id));
@@ -32,7 +32,7 @@ static struct err *entry_at(
 	const struct repo *r, const struct commit *c, const char *path, git_tree_entry **out)
 {
 	AUTO(git_tree_freep) git_tree *tree = NULL;
-	TRY(commit_tree(r, c, &tree));
+	TRY(repo_commit_tree(r, c, &tree));
 	int rc = r->g->git_tree_entry_bypath(out, tree, path);
 	if (rc == GIT_ENOTFOUND) {
 		*out = NULL;
@@ -165,7 +165,7 @@ struct err *repo_list_at(struct repo *r, const struct commit *c, const char *pat
 	if (!c) {
 		TRY(list_work(r, path, &names));
 	} else if (!*path) {
-		TRY(commit_tree(r, c, &tree));
+		TRY(repo_commit_tree(r, c, &tree));
 		TRY(list_tree(r, tree, &names));
 	} else {
 		AUTO(git_tree_entry_freep) git_tree_entry *entry = NULL;

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/event.h"
 #include "repo/repo.h"
+#include "repo/service_versions.h"
 #include "repo/yaml.h"
 
 #include <string.h>
@@ -56,8 +57,24 @@ static void config_text(const struct repo_config *c, struct buf *b)
 	add_text(b, "server", c->server);
 }
 
+static void services_text(const struct service_versions *v, struct buf *b)
+{
+	for (size_t i = 0; i < v->services.len; i++) {
+		const struct service_version *s = vec_at(&v->services, i);
+		buf_addf(b, "%s%s=%s@%u", i ? " " : "", s->name, s->version ? s->version : "(none)", s->line);
+	}
+	add_list(b, "names", &v->names);
+	add_list(b, "exempt", &v->exempt);
+}
+
 static struct err *run(const struct test_case *c, struct buf *result)
 {
+	if (cstr_eq(c->kind, "services")) {
+		AUTO(service_versions_fini) struct service_versions v = {0};
+		TRY(service_versions_parse(c->text, SERVICE_VERSIONS_FILE, &v));
+		services_text(&v, result);
+		return NULL;
+	}
 	if (cstr_eq(c->kind, "config")) {
 		AUTO(repo_config_fini) struct repo_config cfg = {0};
 		TRY(repo_config_parse(c->text, "cooper.yaml", "My Repo", &cfg));

@@ -262,6 +262,39 @@ static void test_containers(void **state)
 	container_fini(&one);
 }
 
+static char *changed_since(struct repo *r, const char *ref)
+{
+	AUTO(commit_fini) struct commit c = {0};
+	assert_null(repo_resolve(r, ref, &c));
+	AUTO_STRVEC struct strvec paths = {0};
+	assert_null(repo_changed(r, &c, &paths));
+	AUTO_BUF struct buf b = {0};
+	for (size_t i = 0; i < paths.len; i++)
+		buf_addf(&b, "%s%s", i ? " " : "", paths.ptr[i]);
+	return buf_steal(&b);
+}
+
+static void test_changed(void **state)
+{
+	(void)state;
+	make_repo();
+	AUTO(repo_freep) struct repo *r = open_at("r");
+	AUTO_FREE char *nothing = changed_since(r, "HEAD");
+	assert_string_equal(nothing, "");
+	sh("cd r; git mv containers/web/assets/a b; git commit -qm move; mkdir new; echo x > new/file; echo "
+	   "x > "
+	   "new/x.log; rm containers/helper/x.sh; echo more >> .gitignore; git add .gitignore; chmod +x b");
+	AUTO_FREE char *all = changed_since(r, "HEAD~1");
+	assert_string_equal(all, ".gitignore b containers/helper/x.sh containers/web/assets/a new/file");
+	AUTO_FREE char *since = changed_since(r, "HEAD");
+	assert_string_equal(since, ".gitignore b containers/helper/x.sh new/file");
+	/* a file that becomes a link, a file that becomes a folder */
+	sh("cd r; git reset -q --hard; rm -r new b .gitignore; ln -s x b; mkdir .gitignore; echo z > "
+	   ".gitignore/z");
+	AUTO_FREE char *types = changed_since(r, "HEAD");
+	assert_string_equal(types, ".gitignore .gitignore/z b");
+}
+
 static void test_remote_of_main(void **state)
 {
 	(void)state;
@@ -363,6 +396,7 @@ int main(void)
 		GIT_TEST(test_pushed),
 		GIT_TEST(test_read),
 		GIT_TEST(test_containers),
+		GIT_TEST(test_changed),
 		GIT_TEST(test_remote_of_main),
 		GIT_TEST(test_history),
 		GIT_TEST(test_work_tree_commit),
