@@ -203,7 +203,7 @@ static struct err *verify(const struct edit *e, struct str text)
 	const struct vec *before = &e->f.documents;
 	AUTO(vec_fini) struct vec after = VEC_OF(struct manifest_node *);
 	struct comparison c = {.edit = e};
-	struct err *why = manifest_parse(e->f.arena, text, e->f.path, &after);
+	struct err *why = manifest_yaml_parse(e->f.arena, text, e->f.path, &after);
 	if (why)
 		return err_wrap(why, "the change would break the file");
 	bool equal = before->len == after.len;

@@ -319,7 +319,7 @@ static void broken_text(struct finding *f, struct err *e)
 
 void manifest_find(struct finding *f)
 {
-	struct err *e = manifest_parse(f->arena, f->text, f->path, &f->documents);
+	struct err *e = manifest_yaml_parse(f->arena, f->text, f->path, &f->documents);
 	if (e)
 		f->documents.len = 0;
 	if (e && is_template(f)) {

@@ -33,7 +33,7 @@ struct manifest_node {
  * Every document of the text, in order: vec of struct manifest_node *. Aliases, merge keys and keys that
  * stand twice are kept. ERR_INVALID "path:line:column: ...".
  */
-MUST_USE struct err *manifest_parse(
+MUST_USE struct err *manifest_yaml_parse(
 	struct arena *a, struct str text, const char *path, struct vec *documents);
 /* An alias stands for its target. */
 const struct manifest_node *manifest_resolve(const struct manifest_node *n);
@@ -126,6 +126,8 @@ void find_in_text(struct finding *f, const struct manifest_node *n, const char *
 struct found_pin *found_pin_new(struct finding *f, const struct manifest_node *n,
 	const struct image_parts *parts, const struct image_place *at);
 void found_pin_problem(struct found_pin *p, const char *text); /* the first one counts; NULL: none */
+/* The same of one that only stands against changes; a real problem counts before it. */
+void found_pin_fixed(struct found_pin *p, const char *text);
 void found_pin_check(struct finding *f, struct found_pin *p, const struct image_parts *parts);
 /* Why the bytes of a scalar cannot be changed; NULL if they can. */
 const char *scalar_why_fixed(struct finding *f, const struct manifest_node *n);

@@ -247,6 +247,7 @@ static void add_problem(struct finding *f, const struct sentinel *s, const char 
 	struct manifest_problem *p = vec_push(&f->problems);
 	p->file = mem_strdup(s->file);
 	p->line = s->line;
+	p->sentinel = true;
 	p->text = mem_printf("%s:%u: %s:" MANIFEST_SENTINEL ": %s", s->file, s->line, s->image, what);
 }
 

@@ -108,10 +108,20 @@ static void set_place(struct found_pin *p)
 
 void found_pin_problem(struct found_pin *p, const char *text)
 {
+	if (!text || (p->pin.problem && !p->pin.readable))
+		return;
+	mem_freep(&p->pin.problem);
+	p->pin.problem = mem_strdup(text);
+	p->pin.readable = false;
+	make_visible(p->pin.problem);
+}
+
+void found_pin_fixed(struct found_pin *p, const char *text)
+{
 	if (!text || p->pin.problem)
 		return;
-	p->pin.problem = mem_strdup(text);
-	make_visible(p->pin.problem);
+	found_pin_problem(p, text);
+	p->pin.readable = true;
 }
 
 void found_pin_check(struct finding *f, struct found_pin *p, const struct image_parts *parts)
@@ -122,6 +132,7 @@ void found_pin_check(struct finding *f, struct found_pin *p, const struct image_
 			p->pin.tag ? ":" : "", p->pin.tag ? p->pin.tag : "", p->pin.digest ? "@" : "",
 			p->pin.digest ? p->pin.digest : "", fault);
 	p->untagged = !parts->tag.ptr && !parts->digest.ptr;
+	p->pin.readable &= !fault && !p->untagged;
 	if (p->untagged && !p->pin.problem)
 		p->pin.problem = mem_printf("%s:%u: %s has neither a tag nor a digest, so what is pulled can "
 					    "change at any time",
@@ -161,7 +172,7 @@ void find_image(struct finding *f, const struct manifest_node *n, const struct i
 	}
 	struct found_pin *p = found_pin_new(f, n, &parts, at);
 	found_pin_problem(p, at->why);
-	found_pin_problem(p, scalar_why_fixed(f, n));
+	found_pin_fixed(p, scalar_why_fixed(f, n));
 	if (n == value) {
 		p->tag = slot_of(f, n, parts.tag);
 		p->digest = slot_of(f, n, parts.digest);
@@ -199,7 +210,7 @@ static void check_field(struct finding *f, struct found_pin *p, const struct man
 {
 	if (!n || !manifest_text(n) || !*manifest_text(n))
 		return;
-	found_pin_problem(p, scalar_why_fixed(f, n));
+	found_pin_fixed(p, scalar_why_fixed(f, n));
 	if (!p->pin.problem && is_no_text(n)) {
 		found_pin_problem(p, arena_printf(f->arena,
 					     "%s:%u: %s is a number or the like to YAML, not a text: put it "

@@ -136,7 +136,7 @@ static void found(
 	found_pin_problem(p, why);
 	bool block = n == value && n->style == MANIFEST_BLOCK && !n->anchor && !n->type;
 	const char *fixed = block ? NULL : scalar_why_fixed(f, n);
-	found_pin_problem(p, fixed);
+	found_pin_fixed(p, fixed);
 	if (block && !in_block(f, n, parts->name.ptr, len, &begin))
 		found_pin_problem(
 			p, arena_printf(f->arena, "%s:%u: it is broken over lines", f->path, n->line));

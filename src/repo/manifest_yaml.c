@@ -267,7 +267,7 @@ static struct err *read_stream(struct reader *r, struct vec *documents)
 	}
 }
 
-struct err *manifest_parse(struct arena *a, struct str text, const char *path, struct vec *documents)
+struct err *manifest_yaml_parse(struct arena *a, struct str text, const char *path, struct vec *documents)
 {
 	if (text.len > MANIFEST_MAX_BYTES)
 		return err_new(ERR_INVALID, "%s: larger than %u bytes", path, MANIFEST_MAX_BYTES);

@@ -45,6 +45,8 @@ struct pin {
 	 * it can. The text names file and line. */
 	char *problem;
 	bool repairable; /* a change makes the problem go away: a number where a text must be */
+	bool readable;   /* with a problem: what is named is certain all the same, only changing it is refused
+			  */
 };
 void pin_fini(struct pin *p);
 
@@ -52,6 +54,7 @@ struct manifest_problem {
 	char *file;
 	uint32_t line; /* 0: the whole file */
 	char *text;
+	bool sentinel; /* it is about an image that nothing gives a tag */
 };
 
 struct manifest_scan {
