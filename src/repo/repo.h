@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/cancel.h"
 #include "base/compiler.h"
 #include "base/digest.h"
 #include "base/err.h"
@@ -55,6 +56,15 @@ MUST_USE struct err *repo_is_pushed(struct repo *r, const struct commit *c, bool
 /* Paths that differ between a commit and the work tree, removed ones too, sorted. Untracked files count,
  * ignored ones do not. */
 MUST_USE struct err *repo_changed(struct repo *r, const struct commit *base, struct strvec *out);
+/* ERR_INVALID naming those of the files (relative) that are not as in HEAD. */
+MUST_USE struct err *repo_check_committed(struct repo *r, const struct strvec *files);
+/*
+ * One commit of these files (relative) as they are in the work tree, and of nothing else: what is staged
+ * stays staged. Made by git itself in the foreground, so that hooks, signing and the user's name apply.
+ * ERR_EXITED when git or a hook refuses: then they stay changed.
+ */
+MUST_USE struct err *repo_commit_files(struct repo *r, const struct strvec *files, const char *message,
+	const struct cancel *cancel, struct commit *out);
 /* Files at a commit ("git show"; NULL: in the work tree). *found false when absent; ERR_INVALID for a
  * directory or link. */
 MUST_USE struct err *repo_read_at(

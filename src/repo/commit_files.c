@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/buf.h"
+#include "base/mem.h"
+#include "repo/repo.h"
+#include "repo/repo_internal.h"
+#include "sys/process_foreground.h"
+
+#include <string.h>
+#include <unistd.h>
+
+struct err *repo_check_committed(struct repo *r, const struct strvec *files)
+{
+	AUTO_BUF struct buf list = {0};
+	for (size_t i = 0; i < files->len; i++) {
+		bool dirty = false;
+		TRY(repo_dirty(r, files->ptr[i], &dirty, NULL));
+		if (dirty)
+			buf_addf(&list, "%s%s", list.len ? ", " : "", files->ptr[i]);
+	}
+	if (!list.len)
+		return NULL;
+	return err_hint(err_new(ERR_INVALID, "changes that are not committed would go into the commit: %s",
+				buf_cstr(&list)),
+		"commit or stash them first, or commit by hand afterwards");
+}
+
+/* Our environment, without what git sets for hooks: it would name another index or repository. */
+static void git_environment(struct strvec *env)
+{
+	static const char *const local[] = {
+		"GIT_DIR=", "GIT_WORK_TREE=", "GIT_INDEX_FILE=", "GIT_COMMON_DIR=", "GIT_OBJECT_DIRECTORY=",
+		"GIT_ALTERNATE_OBJECT_DIRECTORIES=", "GIT_PREFIX=", NULL};
+	for (char **e = environ; *e; e++) {
+		bool skip = false;
+		for (size_t i = 0; local[i] && !skip; i++)
+			skip = cstr_starts(*e, local[i]);
+		if (!skip)
+			strvec_push(env, *e);
+	}
+}
+
+/* With our terminal: hooks print, and a key may ask for its passphrase. git itself is quiet, and hooks print
+ * to its standard error. */
+static struct err *git_commit_files(
+	const struct repo *r, const struct strvec *files, const char *message, const struct cancel *cancel)
+{
+	static const char *const words[] = {
+		"git", "--literal-pathspecs", "commit", "--quiet", "--only", "-m", NULL};
+	AUTO_STRVEC struct strvec argv = {0}, env = {0};
+	strvec_push_all(&argv, words);
+	strvec_push(&argv, message);
+	strvec_push(&argv, "--");
+	strvec_push_all(&argv, strvec_list(files));
+	git_environment(&env);
+	const struct foreground_request rq = {
+		.argv = strvec_list(&argv), .env = strvec_list(&env), .dir = r->root, .pass_fd = -1};
+	struct foreground f;
+	int status = 0;
+	TRY(foreground_start(&rq, &f));
+	TRY(foreground_wait(&f, cancel, &status));
+	if (!status)
+		return NULL;
+	return err_with_exit_code(err_new(ERR_EXITED, "git commit ended with status %d", status), status);
+}
+
+struct err *repo_commit_files(struct repo *r, const struct strvec *files, const char *message,
+	const struct cancel *cancel, struct commit *out)
+{
+	struct err *e = git_commit_files(r, files, message, cancel);
+	if (e)
+		return err_hint(err_wrap(e, "the files are changed, but not committed"),
+			"solve what git says above and commit them by hand, or undo: git checkout -- FILE");
+	return repo_resolve(r, "HEAD", out);
+}
