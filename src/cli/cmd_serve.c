@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "cli/cmds.h"
 #include "server/server.h"
 
@@ -7,8 +8,10 @@
 struct serve_args {
 	const char *listen, *cert, *key;
 	bool anonymous_pull, insecure_open;
+	uint64_t lease;
 };
 
+#define LEASE_MAX_S 86400
 #define OPT(field) offsetof(struct serve_args, field)
 
 static const struct option options[] = {
@@ -18,6 +21,8 @@ static const struct option options[] = {
 	{"tls-key", 0, OPTION_TEXT, "FILE", OPT(key), "its private key (PEM)"},
 	{"anonymous-pull", 0, OPTION_FLAG, NULL, OPT(anonymous_pull),
 		"let everybody read the registry, without a token"},
+	{"lease", 0, OPTION_NUMBER, "SECONDS", OPT(lease),
+		"how long a runner may be silent before its job goes to another (default: 60)"},
 	{"insecure-open", 0, OPTION_FLAG, NULL, OPT(insecure_open),
 		"let everybody do everything as long as there is no token, also elsewhere than on loopback"},
 };
@@ -50,11 +55,14 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 		return err_new(ERR_USAGE, "--listen takes HOST:PORT, not \"%s\"", sa->listen);
 	if (!sa->cert != !sa->key)
 		return err_new(ERR_USAGE, "--tls-cert and --tls-key go together");
+	if (sa->lease > LEASE_MAX_S)
+		return err_new(ERR_USAGE, "--lease takes at most %d seconds", LEASE_MAX_S);
 	TRY(engine_open(&c->engine, &eng));
 	const struct server_options opt = {
 		.listen = sa->listen,
 		.tls_cert = sa->cert,
 		.tls_key = sa->key,
+		.lease_time = (int64_t)sa->lease * CLOCK_SECOND,
 		.anonymous_pull = sa->anonymous_pull,
 		.insecure_open = sa->insecure_open,
 		.ready = on_ready,

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "http/range.h"
 #include "http/server.h"
 #include "oci/image.h"
 #include "registry/registry.h"
@@ -148,10 +149,3 @@ MUST_USE struct err *upload_start_begin(struct request *q, struct http_exchange 
 MUST_USE struct err *upload_begin(struct request *q, struct http_exchange *x);
 MUST_USE struct err *upload_body(struct request *q, const void *p, size_t len);
 MUST_USE struct err *upload_end(struct request *q, struct http_exchange *x);
-
-/* Ranges of RFC 9110, 14: what to send of size bytes. */
-enum range_result { RANGE_WHOLE, RANGE_PART, RANGE_UNSATISFIABLE };
-enum range_result range_parse(const char *header, uint64_t size, uint64_t *from, uint64_t *length);
-/* "a-b" of an upload (Content-Range without a unit, as the distribution-spec has it); "bytes a-b/n" is taken
- * too. */
-bool content_range_parse(const char *header, uint64_t *from, uint64_t *to);

@@ -153,6 +153,10 @@ void job_result_fini(struct job_result *r);
 MUST_USE struct err *runs_finish(
 	struct runs *r, int64_t job_id, const char *lease, const struct job_result *result);
 
+/* The holder stops before the end: the job goes back to the queue as if nobody had taken it, and its log says
+ * so; one that was asked to stop has ended with that. Via server only. */
+MUST_USE struct err *runs_give_back(struct runs *r, int64_t job_id, const char *lease);
+
 /*
  * Leases that are over and holders that are gone: back to the queue, or failed. What holders of runs via
  * local left is seen to by all calls that read or claim; leases only by this one and by claims via server, so

@@ -369,6 +369,33 @@ struct err *runs_finish(struct runs *r, int64_t job_id, const char *lease, const
 	return runs_tx_end(r, finish(r, job_id, lease, result));
 }
 
+static struct err *give_back(struct runs *r, int64_t job_id, const char *lease)
+{
+	AUTO(held_fini) struct held h = {0};
+	AUTO_RUNS_QUERY struct runs_query q = {0};
+
+	TRY(look_running(r, job_id, lease, &h));
+	if (h.via != RUN_VIA_SERVER)
+		return err_new(ERR_INVALID, "a job that is worked off locally cannot be given back");
+	if (h.cancel_asked)
+		return finish(r, job_id, lease, &(struct job_result){.status = JOB_CANCELLED});
+	AUTO_FREE char *line =
+		mem_printf("the runner %s was stopped: the job goes back to the queue", h.job.runner);
+	TRY(runs_log_say(r, job_id, line));
+	TRY(runs_query_open(r,
+		"UPDATE jobs SET status = 0, runner = NULL, started = 0, tries = tries - 1, lease = NULL"
+		" WHERE id = ?1",
+		&q));
+	runs_bind(&q, 1, job_id);
+	return runs_step_all(&q);
+}
+
+struct err *runs_give_back(struct runs *r, int64_t job_id, const char *lease)
+{
+	TRY(runs_tx_begin(r));
+	return runs_tx_end(r, give_back(r, job_id, lease));
+}
+
 /* ---- cancelling ---- */
 
 static struct err *cancel_open_jobs(struct runs *r, int64_t number)

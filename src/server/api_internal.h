@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "http/server.h"
+#include "release/runs.h"
 #include "server/auth_internal.h"
 #include "store/store.h"
 
@@ -21,9 +22,10 @@
 
 struct api {
 	struct store *store;
+	struct runs *runs;
 	struct auth *auth;
+	int64_t lease_time;            /* ns a runner may be silent */
 	const struct cancel *stopping; /* waiting requests end when it is set */
-	bool tls;
 	struct http_handler handler;
 };
 /* The fields above handler are the caller's to set; api must stay where it is while it serves. */
@@ -83,6 +85,9 @@ MUST_USE struct err *api_query_number(
 MUST_USE struct err *api_number(
 	const char *text, const char *name, uint64_t min, uint64_t max, uint64_t *out);
 
+/* Has the peer gone away? To be asked while a request waits for something. */
+bool api_peer_gone(const struct http_exchange *x);
+
 /* ---- handlers, by file ---- */
 
 MUST_USE struct err *api_index(struct api_call *c);
@@ -91,6 +96,16 @@ MUST_USE struct err *api_registry_token(struct api_call *c);
 MUST_USE struct err *api_token_list(struct api_call *c);
 MUST_USE struct err *api_token_create(struct api_call *c);
 MUST_USE struct err *api_token_delete(struct api_call *c);
+MUST_USE struct err *api_run_list(struct api_call *c);
+MUST_USE struct err *api_run_create(struct api_call *c);
+MUST_USE struct err *api_run_get(struct api_call *c);
+MUST_USE struct err *api_run_cancel(struct api_call *c);
+MUST_USE struct err *api_log_read(struct api_call *c);
+MUST_USE struct err *api_job_claim(struct api_call *c);
+MUST_USE struct err *api_job_heartbeat(struct api_call *c);
+MUST_USE struct err *api_job_log(struct api_call *c);
+MUST_USE struct err *api_job_result(struct api_call *c);
+MUST_USE struct err *api_job_return(struct api_call *c);
 
 /* docs/openapi.json */
 extern const char openapi_json[];

@@ -3,7 +3,11 @@
 
 #include <string.h>
 
-#define JSON_MAX ((size_t)64 << 10)
+#define JSON_MAX ((size_t)256 << 10)
+#define LOG_PIECE_MAX ((size_t)1 << 20)
+#define WATCHERS (SCOPE_ADMIN | SCOPE_RELEASE | SCOPE_RUNNER)
+#define RELEASERS (SCOPE_ADMIN | SCOPE_RELEASE)
+#define RUNNERS (SCOPE_ADMIN | SCOPE_RUNNER)
 
 const struct api_route api_routes[] = {
 	{"GET", API_ROOT, 0, API_NO_BODY, 0, api_index},
@@ -12,6 +16,16 @@ const struct api_route api_routes[] = {
 	{"GET", API_ROOT "/tokens", SCOPE_ADMIN, API_NO_BODY, 0, api_token_list},
 	{"POST", API_ROOT "/tokens", SCOPE_ADMIN, API_JSON, JSON_MAX, api_token_create},
 	{"DELETE", API_ROOT "/tokens/{name}", SCOPE_ADMIN, API_NO_BODY, 0, api_token_delete},
+	{"GET", API_ROOT "/runs", WATCHERS, API_NO_BODY, 0, api_run_list},
+	{"POST", API_ROOT "/runs", RELEASERS, API_JSON, JSON_MAX, api_run_create},
+	{"GET", API_ROOT "/runs/{run}", WATCHERS, API_NO_BODY, 0, api_run_get},
+	{"POST", API_ROOT "/runs/{run}/cancel", RELEASERS, API_NO_BODY, 0, api_run_cancel},
+	{"GET", API_ROOT "/runs/{run}/jobs/{index}/log", WATCHERS, API_NO_BODY, 0, api_log_read},
+	{"POST", API_ROOT "/jobs/claim", RUNNERS, API_JSON, JSON_MAX, api_job_claim},
+	{"POST", API_ROOT "/jobs/{job}/heartbeat", RUNNERS, API_NO_BODY, 0, api_job_heartbeat},
+	{"POST", API_ROOT "/jobs/{job}/log", RUNNERS, API_BYTES, LOG_PIECE_MAX, api_job_log},
+	{"POST", API_ROOT "/jobs/{job}/result", RUNNERS, API_JSON, JSON_MAX, api_job_result},
+	{"POST", API_ROOT "/jobs/{job}/return", RUNNERS, API_NO_BODY, 0, api_job_return},
 };
 const size_t api_route_count = ARRAY_LEN(api_routes);
 

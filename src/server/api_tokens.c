@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/mem.h"
+#include "release/run_json.h"
 #include "server/api_body.h"
 #include "server/api_internal.h"
 
 #include <string.h>
-
-static json_t *time_json(int64_t ns)
-{
-	char text[CLOCK_TEXT_MAX];
-	return ns ? json_text(clock_rfc3339(ns, text)) : json_null();
-}
 
 static json_t *token_json(const struct token *t)
 {
@@ -20,9 +15,9 @@ static json_t *token_json(const struct token *t)
 			json_array_append_new(scopes, json_text(token_scope_names[i]));
 	json_set_text(o, "name", t->name);
 	json_object_set_new(o, "scopes", scopes);
-	json_object_set_new(o, "created", time_json(t->created));
-	json_object_set_new(o, "expires", time_json(t->expires));
-	json_object_set_new(o, "used", time_json(t->used));
+	json_object_set_new(o, "created", time_to_json(t->created));
+	json_object_set_new(o, "expires", time_to_json(t->expires));
+	json_object_set_new(o, "used", time_to_json(t->used));
 	return o;
 }
 

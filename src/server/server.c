@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "http/server.h"
 #include "registry/registry.h"
+#include "release/runs.h"
 #include "server/api_internal.h"
 #include "server/routes_internal.h"
 #include "store/maintain.h"
@@ -18,11 +19,14 @@
 #define TICK_MS 1000
 #define UPKEEP_EVERY (3600 * CLOCK_SECOND)
 #define LEASE_AGE (24 * 3600 * CLOCK_SECOND)
+#define RUNS_KEPT_FOR (90 * 24 * 3600 * CLOCK_SECOND)
+#define RUNS_KEPT 100
 
 /* What one server is made of. */
 struct server {
 	struct store *store;
 	struct registry *registry;
+	struct runs *runs;
 	struct auth auth;
 	struct api api;
 	struct routes routes;
@@ -32,6 +36,7 @@ struct server {
 static void server_fini(struct server *s)
 {
 	registry_free(s->registry);
+	runs_close(s->runs);
 	auth_fini(&s->auth);
 	cancel_free(s->stopping);
 }
@@ -48,13 +53,15 @@ static void note_failure(struct err *e)
 
 static void upkeep(struct server *s, const struct cancel *cancel)
 {
-	uint64_t dropped = 0;
+	uint64_t dropped = 0, runs = 0;
 	struct err *e = registry_prune(s->store, 0, cancel, &dropped);
 	/* what was told to clients a day ago they have used or never will */
 	if (!e)
 		e = store_lease_trim(s->store, clock_now() - LEASE_AGE);
 	if (!e)
 		e = store_sync_trees(s->store);
+	if (!e)
+		e = runs_prune(s->runs, RUNS_KEPT_FOR, RUNS_KEPT, &runs);
 	if (!e && dropped)
 		log_info(
 			"server: %llu blobs that no manifest names were let go", (unsigned long long)dropped);
@@ -71,6 +78,7 @@ static struct err *wait_for_cancel(struct server *s, const struct cancel *cancel
 			next_upkeep = clock_monotonic() + UPKEEP_EVERY;
 		}
 		note_failure(auth_flush(&s->auth));
+		note_failure(runs_expire(s->runs));
 		if (poll(&p, 1, TICK_MS) < 0 && errno != EINTR)
 			return err_sys(errno, "waiting for requests");
 	}
@@ -106,6 +114,8 @@ static struct err *serve(struct server *s, const struct server_options *opt)
 	};
 	struct http_server *server = NULL;
 	TRY(check_open(s, opt));
+	/* Before anybody can ask for a job: who was cut off while no server ran has not lost its own. */
+	TRY(runs_extend_leases(s->runs, s->api.lease_time));
 	TRY(http_server_start(&http, &s->routes.handler, &server));
 	if (opt->ready)
 		opt->ready(opt->ready_ctx, http_server_port(server));
@@ -118,16 +128,24 @@ static struct err *serve(struct server *s, const struct server_options *opt)
 struct err *server_run(struct engine *e, const struct server_options *opt)
 {
 	struct server s = {.store = engine_store(e)};
-	TRY(registry_new(s.store, &s.registry));
+	TRY(runs_open(engine_home(e), &s.runs));
+	struct err *err = registry_new(s.store, &s.registry);
+	if (err) {
+		runs_close(s.runs);
+		return err;
+	}
 	s.stopping = cancel_new();
 	auth_init(&s.auth, s.store);
-	s.api = (struct api){
-		.store = s.store, .auth = &s.auth, .stopping = s.stopping, .tls = opt->tls_cert != NULL};
+	s.api = (struct api){.store = s.store,
+		.runs = s.runs,
+		.auth = &s.auth,
+		.lease_time = opt->lease_time ? opt->lease_time : RUN_LEASE_TIME,
+		.stopping = s.stopping};
 	api_init(&s.api);
 	s.routes = (struct routes){
 		.registry = s.registry, .api = &s.api.handler, .auth = &s.auth, .tls = opt->tls_cert != NULL};
 	routes_init(&s.routes);
-	struct err *err = serve(&s, opt);
+	err = serve(&s, opt);
 	server_fini(&s);
 	return err;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the API takes from the wire: the first byte says which parser gets the rest. */
 #include "base/mem.h"
+#include "release/run_json.h"
 #include "server/api_body.h"
 #include "server/api_internal.h"
 
@@ -43,6 +44,42 @@ static void token_body(const json_t *o)
 	token_request_fini(&t);
 }
 
+static void other_body(char which, const json_t *o)
+{
+	AUTO(run_fini) struct run run = {0};
+	AUTO(claim_request_fini) struct claim_request claim = {0};
+	AUTO(job_result_fini) struct job_result result = {0};
+	struct err *e = which == 'r'   ? body_run(o, &run)
+			: which == 'c' ? body_claim(o, &claim)
+				       : body_result(o, &result);
+	if (!e && which == 'r')
+		assert(run.container && run.commit && run.jobs.len && run.jobs.len <= RUN_JOBS_MAX);
+	if (!e && which == 'c')
+		assert(claim.runner && claim.labels.len && claim.wait >= 0);
+	if (!e && which == 's')
+		assert(job_status_is_final(result.status));
+	err_free(e);
+}
+
+/* What a client reads from a server: the texts it makes of it give the same again. */
+static void answer(const json_t *o)
+{
+	AUTO(run_fini) struct run run = {0}, again = {0};
+	AUTO(claimed_job_fini) struct claimed_job claimed = {0};
+	int64_t lease_time = 0;
+	struct err *e = claimed_from_json(o, "fuzz", &claimed, &lease_time);
+	if (!e)
+		assert(lease_time > 0 && strlen(claimed.lease) < sizeof(claimed.lease));
+	err_free(e);
+	e = run_from_json(o, "fuzz", &run);
+	if (!e) {
+		AUTO_JSON json_t *out = run_to_json(&run);
+		e = run_from_json(out, "fuzz", &again);
+		assert(!e && again.jobs.len == run.jobs.len && again.number == run.number);
+	}
+	err_free(e);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!size)
@@ -58,6 +95,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		err_free(e);
 		if (json_is_object(o) && data[0] == 't')
 			token_body(o);
+		else if (json_is_object(o) && strchr("rcs", data[0]) && data[0])
+			other_body((char)data[0], o);
+		else if (json_is_object(o))
+			answer(o);
 	}
 	return 0;
 }

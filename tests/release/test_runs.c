@@ -198,6 +198,33 @@ static void lost_leases(void **state)
 	assert_true(finished);
 }
 
+static void giving_back(void **state)
+{
+	AUTO(runs_closep) struct runs *r = open_runs(*state);
+	int64_t n = add_run(r, RUN_VIA_SERVER, "1.0", false);
+	bool finished = false;
+
+	/* More often than a job may be lost: that is nobody's fault. */
+	for (int i = 0; i <= RUN_TRIES_MAX; i++) {
+		AUTO(claimed_job_fini) struct claimed_job c = claim_job(r, RUN_VIA_SERVER, 0, true);
+		assert_int_equal(c.job.tries, 1);
+		assert_ok(runs_give_back(r, c.job.id, c.lease));
+		assert_err(runs_give_back(r, c.job.id, c.lease), ERR_EXISTS, "lost");
+		assert_state(r, n, 0, "waiting");
+	}
+	AUTO(claimed_job_fini) struct claimed_job last = claim_job(r, RUN_VIA_SERVER, 0, true);
+	append_text(r, &last, 0, "half");
+	assert_ok(runs_cancel(r, n));
+	assert_ok(runs_give_back(r, last.job.id, last.lease));
+	assert_state(r, n, 0, "cancelled (cancelled)");
+	AUTO_FREE char *log = whole_log(r, last.job.id, &finished);
+	assert_true(finished && cstr_ends(log, "stopped: the job goes back to the queue\nhalf"));
+
+	int64_t local = add_run(r, RUN_VIA_LOCAL, "2.0", false);
+	AUTO(claimed_job_fini) struct claimed_job own = claim_job(r, RUN_VIA_LOCAL, local, true);
+	assert_err(runs_give_back(r, own.job.id, own.lease), ERR_INVALID, "locally");
+}
+
 static void a_server_that_was_down(void **state)
 {
 	AUTO(runs_closep) struct runs *r = open_runs(*state);
@@ -393,6 +420,7 @@ int main(void)
 		HOME_TEST(one_reference_at_a_time),
 		HOME_TEST(log_pieces),
 		HOME_TEST(lost_leases),
+		HOME_TEST(giving_back),
 		HOME_TEST(a_server_that_was_down),
 		HOME_TEST(log_of_a_second_try),
 		HOME_TEST(cancelling),

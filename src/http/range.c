@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry/registry_internal.h"
+#include "http/range.h"
 
 #include <string.h>
 
