@@ -229,6 +229,17 @@ struct event_stream *display_events(struct display *d)
 	return d->events;
 }
 
+void display_listen(struct display *d, struct event_stream *events)
+{
+	event_stream_add(events, on_event, d);
+}
+
+void display_set_log_hint(struct display *d, const char *text)
+{
+	mem_freep(&d->log_hint);
+	d->log_hint = mem_strdup(text);
+}
+
 void display_end(struct display *d)
 {
 	if (d->mode == DISPLAY_TTY)
@@ -281,8 +292,8 @@ void display_failure(struct display *d, const struct err *e, const char *file_te
 		dockerfile_excerpt(str_c(file_text), s->where, &excerpt);
 		fputs(buf_cstr(&excerpt), d->err);
 	}
-	if (d->log_path)
-		fprintf(d->err, "whole log: %s\n", d->log_path);
+	if (d->log_hint || d->log_path)
+		fprintf(d->err, "whole log: %s\n", d->log_hint ? d->log_hint : d->log_path);
 }
 
 void display_free(struct display *d)
@@ -307,6 +318,7 @@ void display_free(struct display *d)
 		fclose(d->log);
 	mem_freep(&d->log_dir);
 	mem_freep(&d->log_path);
+	mem_freep(&d->log_hint);
 	pthread_mutex_destroy(&d->lock);
 	mem_freep(&d);
 }

@@ -19,6 +19,10 @@ struct display;
  */
 MUST_USE struct err *display_new(FILE *err, const char *progress, const char *log_dir, struct display **out);
 struct event_stream *display_events(struct display *d); /* borrowed */
+/* Show the events of another stream, too; before its first one. d must outlive it. */
+void display_listen(struct display *d, struct event_stream *events);
+/* What display_failure says of where the whole log is. */
+void display_set_log_hint(struct display *d, const char *text);
 /* What failed, for people: the failing step's whole output (where it was not shown yet), its source lines,
  * the command and status. file_text may be NULL. To be called once the build is over. */
 void display_failure(struct display *d, const struct err *e, const char *file_text);

@@ -42,6 +42,7 @@ struct display {
 	struct vec steps;     /* of struct shown_step; [number] */
 	struct vec transfers; /* of struct shown_transfer, in order of their start */
 	char *log_dir, *log_path;
+	char *log_hint; /* instead of log_path */
 	FILE *log;
 	uint32_t failed; /* number of the step that failed first */
 	int64_t start;

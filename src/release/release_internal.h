@@ -19,6 +19,18 @@ struct job_request {
 void job_request_make(const struct release_request *rq, const struct release_plan *p,
 	const struct release_job *j, struct job_request *out);
 void job_request_fini(struct job_request *r);
+
+/* Building and publishing one job. */
+struct job_run {
+	const struct release_request *rq;
+	const struct release_plan *plan;
+	struct release_job *job;
+	const char *own_registry;              /* as in job_work */
+	struct err *(*may_publish)(void *ctx); /* likewise */
+	void *may_publish_ctx;
+	char **failed_text; /* as release_run's; may be NULL */
+};
+MUST_USE struct err *release_run_job(struct engine *e, const struct job_run *r);
 void listed_tag_fini(struct listed_tag *t);
 /* Newest first: version, then time of the commit (0 unknown), then text. Exposed for tests. */
 struct tag_order {

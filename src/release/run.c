@@ -14,22 +14,36 @@ static struct err *explain_exists(struct err *e, const struct release_job *j)
 		"differs");
 }
 
-static struct err *publish(struct engine *e, const struct release_request *rq, const struct release_plan *p,
-	const struct build_result *built, struct release_job *j)
+static struct err *push(struct engine *e, const struct job_run *r, const struct build_result *built,
+	struct reference *ref, const struct transfer_io *io)
+{
+	struct remote *remote = NULL;
+	TRY(engine_remote(e, &remote));
+	return remote_push(remote, &built->manifest, ref, false, io, &r->job->already);
+}
+
+static struct err *publish(struct engine *e, const struct job_run *r, const struct build_result *built)
 {
 	AUTO(reference_fini) struct reference ref = {0};
+	struct release_job *j = r->job;
+	struct transfer_io io = {.events = r->rq->events, .cancel = r->rq->cancel};
+	bool own = !r->plan->config.registry;
+
 	TRY(reference_parse(j->reference, false, &ref));
-	struct transfer_io io = {.events = rq->events, .cancel = rq->cancel};
-	if (!p->config.registry) {
-		/* who pulls from this store has nowhere else to get a base's layers */
+	/* who pulls from this store has nowhere else to get a base's layers */
+	if (own && !r->own_registry)
 		TRY(engine_fetch_missing(e, &built->manifest.digest, &io));
+	if (r->may_publish)
+		TRY(r->may_publish(r->may_publish_ctx));
+	if (own && r->own_registry) {
+		mem_freep(&ref.registry);
+		ref.registry = mem_strdup(r->own_registry);
+	} else if (own) {
 		return explain_exists(registry_publish(engine_store(e), ref.repository, j->tag,
 					      &built->manifest, false, &j->already),
 			j);
 	}
-	struct remote *remote = NULL;
-	TRY(engine_remote(e, &remote));
-	return explain_exists(remote_push(remote, &built->manifest, &ref, false, &io, &j->already), j);
+	return explain_exists(push(e, r, built, &ref, &io), j);
 }
 
 static struct err *not_yet(const struct release_plan *p)
@@ -40,24 +54,24 @@ static struct err *not_yet(const struct release_plan *p)
 		"build it with nix-build and push the result until then");
 }
 
-static struct err *run_job(struct engine *e, const struct release_request *rq, const struct release_plan *p,
-	struct release_job *j, char **failed_text)
+struct err *release_run_job(struct engine *e, const struct job_run *r)
 {
+	struct release_job *j = r->job;
 	if (j->kind == KIND_NIX)
-		return not_yet(p);
+		return not_yet(r->plan);
 	AUTO(build_result_fini) struct build_result built = {0};
-	AUTO(job_request_fini) struct job_request r;
-	job_request_make(rq, p, j, &r);
-	struct err *why = j->kind == KIND_CONTAINER_PY ? pipeline_build(e, &r.pipeline, &built)
-						       : engine_build(e, &r.docker, &built);
+	AUTO(job_request_fini) struct job_request asked;
+	job_request_make(r->rq, r->plan, j, &asked);
+	struct err *why = j->kind == KIND_CONTAINER_PY ? pipeline_build(e, &asked.pipeline, &built)
+						       : engine_build(e, &asked.docker, &built);
 	if (why) {
-		if (failed_text && built.dockerfile_text) {
-			mem_freep(failed_text);
-			*failed_text = steal(&built.dockerfile_text);
+		if (r->failed_text && built.dockerfile_text) {
+			mem_freep(r->failed_text);
+			*r->failed_text = steal(&built.dockerfile_text);
 		}
 		return why;
 	}
-	TRY(publish(e, rq, p, &built, j));
+	TRY(publish(e, r, &built));
 	j->digest = built.manifest.digest;
 	j->inputs = built.inputs;
 	return NULL;
@@ -69,9 +83,10 @@ struct err *release_run(
 	struct err *first = NULL;
 	for (size_t i = 0; i < plan->jobs.len; i++) {
 		struct release_job *j = vec_at(&plan->jobs, i);
+		const struct job_run run = {.rq = rq, .plan = plan, .job = j, .failed_text = failed_text};
 		struct err *why = cancel_check(rq->cancel);
 		if (!why)
-			why = run_job(e, rq, plan, j, failed_text);
+			why = release_run_job(e, &run);
 		if (!why)
 			continue;
 		j->error = err_text(why);

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/event.h"
 #include "engine/engine.h"
+#include "release/release.h"
 #include "release/runs.h"
 #include "repo/repo.h"
 
@@ -16,8 +17,9 @@
 /* What turns a job's events into the text of its log; who prints implements it. */
 struct job_text {
 	/* *events: what the job emits into; lines go to log, which stays open until close. *state is the
-	 * implementation's. */
-	struct err *(*open)(void *ctx, FILE *log, struct event_stream **events, void **state);
+	 * implementation's. job is borrowed until close. */
+	struct err *(*open)(void *ctx, const struct claimed_job *job, FILE *log, struct event_stream **events,
+		void **state);
 	/* e: why it failed, borrowed; NULL if it did not. file_text: of the Dockerfile, may be NULL. */
 	void (*close)(void *ctx, void *state, const struct err *e, const char *file_text);
 	void *ctx;
@@ -26,7 +28,12 @@ struct job_text {
 struct job_work {
 	struct repo *repo; /* holds the commit */
 	const struct claimed_job *job;
-	bool no_cache, allow_insecure;
+	/* What it was planned as, when that is known: the only way for a changed work tree. NULL: planned
+	 * again at the commit, which then counts as pushed unless force is set (as in release_request). */
+	const struct release_plan *plan;
+	bool force, allow_insecure;
+	/* "host:port": where images of the default registry are pushed to; NULL: this process's store. */
+	const char *own_registry;
 	FILE *log; /* gets the whole log, failure included */
 	const struct job_text *text;
 	/* Asked right before anything is published; an error stops it. May be NULL. */

@@ -28,7 +28,7 @@ void expect_err(struct err *e, enum err_kind kind, const char *text, const char 
 	_fail(file, line);
 }
 
-int make_home(void **state)
+int make_runs_home(void **state)
 {
 	char path[] = "/tmp/cooper-runs-XXXXXX";
 	if (!mkdtemp(path))
@@ -37,7 +37,7 @@ int make_home(void **state)
 	return 0;
 }
 
-int drop_home(void **state)
+int drop_runs_home(void **state)
 {
 	err_ignore(tree_remove(AT_FDCWD, *state), "test end");
 	free(*state);

@@ -24,9 +24,9 @@ void fail_with(struct err *e, const char *file, int line);
 void expect_err(struct err *e, enum err_kind kind, const char *text, const char *file, int line);
 
 /* cmocka fixtures: *state is a fresh directory's path, removed at the end. */
-int make_home(void **state);
-int drop_home(void **state);
-#define HOME_TEST(f) cmocka_unit_test_setup_teardown(f, make_home, drop_home)
+int make_runs_home(void **state);
+int drop_runs_home(void **state);
+#define HOME_TEST(f) cmocka_unit_test_setup_teardown(f, make_runs_home, drop_runs_home)
 
 struct runs *open_runs(const char *home);
 /* A run of "web" with a dockerfile job for label k8s and, when both, a nix job; version makes the tags. */
