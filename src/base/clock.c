@@ -208,6 +208,24 @@ const char *clock_duration(int64_t ns, char out[CLOCK_TEXT_MAX])
 	return out;
 }
 
+const char *clock_age(int64_t ns, char out[CLOCK_TEXT_MAX])
+{
+	uint64_t n = ns > 0 ? (uint64_t)(ns / CLOCK_SECOND) : 0;
+	const char *unit = "second";
+	if (n >= 2 * 86400) {
+		n /= 86400;
+		unit = "day";
+	} else if (n >= 2 * 3600) {
+		n /= 3600;
+		unit = "hour";
+	} else if (n >= 2 * 60) {
+		n /= 60;
+		unit = "minute";
+	}
+	snprintf(out, CLOCK_TEXT_MAX, "%llu %s%s", (unsigned long long)n, unit, plural(n));
+	return out;
+}
+
 const char *size_text(uint64_t bytes, char out[CLOCK_TEXT_MAX])
 {
 	static const char units[] = "kMGTPE";

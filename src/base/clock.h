@@ -22,5 +22,7 @@ MUST_USE struct err *clock_parse_rfc3339(struct str text, int64_t *out);
 MUST_USE struct err *clock_parse_http(struct str text, int64_t *out);
 /* A person's duration: "0.4s", "12.3s", "2m05s", "1h02m". */
 const char *clock_duration(int64_t ns, char out[CLOCK_TEXT_MAX]);
+/* How long ago, in one unit: "1 second", "12 minutes", "3 hours", "45 days". */
+const char *clock_age(int64_t ns, char out[CLOCK_TEXT_MAX]);
 /* A person's size: "812 B", "1.2 MB" (powers of 1000). */
 const char *size_text(uint64_t bytes, char out[CLOCK_TEXT_MAX]);

@@ -153,6 +153,12 @@ struct err *registry_get(
 	return records_tag_get(s, repository, tag, out, found);
 }
 
+struct err *registry_get_digest(
+	struct store *s, const char *repository, const struct digest *d, struct descriptor *out, bool *found)
+{
+	return records_manifest_get(s, repository, d, out, found);
+}
+
 /* ---- repositories ---- */
 
 struct first_key {

@@ -37,6 +37,8 @@ MUST_USE struct err *registry_repositories(struct store *s, struct strvec *out);
 /* *found false when absent. */
 MUST_USE struct err *registry_get(
 	struct store *s, const char *repository, const char *tag, struct descriptor *out, bool *found);
+MUST_USE struct err *registry_get_digest(
+	struct store *s, const char *repository, const struct digest *d, struct descriptor *out, bool *found);
 
 /* Forget blobs of repositories that no manifest there names and whose grace (ns; 0: REGISTRY_BLOB_GRACE) is
  * over, so that the store's gc can take them. May run beside pushes, also of other processes. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/clock.h"
 #include "base/mem.h"
 #include "registry/registry.h"
 #include "release/release.h"
 #include "release/release_internal.h"
+#include "remote/parallel.h"
+#include "repo/manifests.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void listed_tag_fini(struct listed_tag *t)
@@ -13,35 +13,38 @@ void listed_tag_fini(struct listed_tag *t)
 	mem_freep(&t->tag);
 	mem_freep(&t->version);
 	mem_freep(&t->reason);
+	vec_fini(&t->pinned);
 	*t = (struct listed_tag){0};
 }
 
-void listed_container_fini(struct listed_container *l)
+static void listed_container_fini(struct listed_container *l)
 {
 	for (size_t i = 0; i < l->tags.len; i++)
 		listed_tag_fini(vec_at(&l->tags, i));
+	for (size_t i = 0; i < l->pins.len; i++) {
+		struct listed_pin *p = vec_at(&l->pins, i);
+		mem_freep(&p->file);
+		mem_freep(&p->tag);
+		mem_freep(&p->digest);
+	}
 	vec_fini(&l->tags);
+	vec_fini(&l->pins);
 	container_fini(&l->container);
 	mem_freep(&l->image);
 	mem_freep(&l->error);
-	*l = (struct listed_container){0};
 }
 
-/* What listing one container needs. */
-struct listing {
-	struct engine *engine;
-	struct repo *repo;
-	const struct repo_config *config;
-	const struct cancel *cancel;
-	size_t max;
-};
+void release_listing_fini(struct release_listing *l)
+{
+	for (size_t i = 0; i < l->containers.len; i++)
+		listed_container_fini(vec_at(&l->containers, i));
+	vec_fini(&l->containers);
+	mem_freep(&l->main);
+	commit_fini(&l->tip);
+	*l = (struct release_listing){0};
+}
 
-/* A tag on the way: what the repository says about its 7 characters. */
-struct candidate {
-	struct listed_tag t;
-	char sha7[8];
-	int64_t time;
-};
+/* ---- order ---- */
 
 int tag_order_cmp(const struct tag_order *a, const struct tag_order *b)
 {
@@ -53,201 +56,269 @@ int tag_order_cmp(const struct tag_order *a, const struct tag_order *b)
 	return strcmp(b->tag, a->tag);
 }
 
+/* A tag on the way to be listed. */
+struct candidate {
+	struct listed_container *of;
+	char *tag;
+	struct trace trace;
+	struct image_facts facts;
+};
+
+static const char *version_of(const struct candidate *c)
+{
+	return c->trace.version ? c->trace.version : c->tag + 1; /* all begin with a v */
+}
+
 static int newest_first(const void *a, const void *b)
 {
 	const struct candidate *x = a, *y = b;
-	struct tag_order p = {.tag = x->t.tag, .version = x->t.version, .time = x->time};
-	struct tag_order q = {.tag = y->t.tag, .version = y->t.version, .time = y->time};
+	struct tag_order p = {.tag = x->tag, .version = version_of(x), .time = x->trace.time};
+	struct tag_order q = {.tag = y->tag, .version = version_of(y), .time = y->trace.time};
 	return tag_order_cmp(&p, &q);
 }
 
-static struct err *all_tags(const struct listing *l, const struct reference *image, struct strvec *out)
-{
-	if (!l->config->registry)
-		return registry_tags(engine_store(l->engine), image->repository, out);
-	struct remote *remote = NULL;
-	TRY(engine_remote(l->engine, &remote));
-	struct transfer_io io = {.cancel = l->cancel};
-	return remote_tags(remote, image, &io, out);
-}
+/* ---- what there is ---- */
 
-static const char *why_no_commit(const char *tag)
-{
-	if (strstr(tag, "-dirty-"))
-		return "built from changes that were not committed";
-	if (cstr_ends(tag, "-unpushed") || cstr_ends(tag, "-unpushed-nix"))
-		return "built from a commit that was not pushed";
-	return "the tag does not name a commit";
-}
+struct listing {
+	const struct release_list_request *rq;
+	struct repo_config config;
+	struct release_listing *out;
+	struct strvec *tags;   /* of each container, as its registry has them */
+	size_t count;          /* of containers */
+	struct vec candidates; /* of struct candidate; those of a container stand together */
+};
 
-static struct err *first_look(const struct listing *l, const char *tag, struct candidate *c)
+static void listing_fini(struct listing *l)
 {
-	struct tag_parts parts = {0};
-	bool ok = false;
-	tag_parse(tag, &ok, &parts);
-	c->t.tag = mem_strdup(tag);
-	c->t.provenance = PROVENANCE_UNKNOWN;
-	if (!ok) {
-		c->t.version = mem_strdup(tag + 1);
-		c->t.reason = mem_strdup(why_no_commit(tag));
-		return NULL;
+	for (size_t i = 0; i < l->candidates.len; i++) {
+		struct candidate *c = vec_at(&l->candidates, i);
+		mem_freep(&c->tag);
+		trace_fini(&c->trace);
 	}
-	c->t.version = steal(&parts.version);
-	memcpy(c->sha7, parts.sha7, sizeof(c->sha7));
-	AUTO(commit_fini) struct commit commit = {0};
-	TRY(repo_provenance(l->repo, c->sha7, &c->t.provenance, &c->t.reason, &commit));
-	c->time = commit.time;
-	return NULL;
+	vec_fini(&l->candidates);
+	for (size_t i = 0; i < l->count; i++)
+		strvec_fini(&l->tags[i]);
+	mem_freep(&l->tags);
+	repo_config_fini(&l->config);
 }
 
-/* The image's manifest into the store, if it is not there. */
-static struct err *find_image(const struct listing *l, const struct reference *ref, struct descriptor *out)
+static struct err *find_containers(struct listing *l)
 {
-	if (!l->config->registry) {
-		bool found = false;
-		TRY(registry_get(engine_store(l->engine), ref->repository, ref->tag, out, &found));
-		return found ? NULL : err_new(ERR_NOT_FOUND, "%s:%s is gone", ref->repository, ref->tag);
+	const struct release_list_request *rq = l->rq;
+	AUTO(vec_fini) struct vec found = VEC_OF(struct container);
+	struct container one = {0};
+	struct err *e = rq->name ? repo_container(rq->repo, &l->config, NULL, rq->name, &one)
+				 : repo_containers(rq->repo, &l->config, NULL, rq->events, &found);
+	if (rq->name && !e)
+		vec_push_copy(&found, &one);
+	for (size_t i = 0; i < found.len; i++) {
+		struct listed_container *c = vec_push(&l->out->containers);
+		c->container = *(struct container *)vec_at(&found, i);
+		c->image = release_image(&l->config, c->container.name);
+		c->tags = VEC_OF(struct listed_tag);
+		c->pins = VEC_OF(struct listed_pin);
 	}
-	struct remote *remote = NULL;
-	TRY(engine_remote(l->engine, &remote));
-	struct transfer_io io = {.cancel = l->cancel};
-	struct platform host;
-	platform_host(&host);
-	AUTO(descriptor_fini) struct descriptor manifest = {0};
-	return remote_pull_lazy(remote, ref, &host, &io, out, &manifest);
+	return e;
 }
 
-static void read_config(const struct image_config *cfg, struct listed_tag *t)
-{
-	const json_t *labels = json_object_get(json_object_get(cfg->json, "config"), "Labels");
-	const char *revision =
-		json_string_value(json_object_get(labels, "org.opencontainers.image.revision"));
-	if (revision && strlen(revision) == 40 && strspn(revision, "0123456789abcdef") == 40)
-		memcpy(t->revision, revision, sizeof(t->revision));
-	const char *created = json_string_value(json_object_get(cfg->json, "created"));
-	struct err *e = created ? clock_parse_rfc3339(str_c(created), &t->created) : NULL;
-	if (e)
-		err_ignore(e, "a time that is none is shown as not known");
-}
-
-static struct err *read_image(const struct listing *l, const struct reference *ref, struct listed_tag *t)
-{
-	struct store *s = engine_store(l->engine);
-	AUTO(descriptor_fini) struct descriptor top = {0}, image = {0};
-	TRY(find_image(l, ref, &top));
-	t->digest = top.digest;
-	struct platform host;
-	platform_host(&host);
-	TRY(images_resolve_platform(s, &top.digest, &host, &image));
-	AUTO(manifest_fini) struct manifest m = {0};
-	AUTO(image_config_fini) struct image_config cfg = {0};
-	TRY(images_read(s, &image.digest, &m, &cfg));
-	for (size_t i = 0; i < m.entries.len; i++)
-		t->size += ((const struct descriptor *)vec_at(&m.entries, i))->size;
-	read_config(&cfg, t);
-	return NULL;
-}
-
-/*
- * The label decides, unless it was inherited from a base image: then it names a commit of some other
- * repository, and the tag's own characters stay what is known.
- */
-static struct err *second_look(const struct listing *l, struct candidate *c)
-{
-	struct listed_tag *t = &c->t;
-	if (!*t->revision)
-		return NULL;
-	enum provenance p = PROVENANCE_UNKNOWN;
-	AUTO_FREE char *reason = NULL;
-	TRY(repo_provenance(l->repo, t->revision, &p, &reason, NULL));
-	if (p == PROVENANCE_UNKNOWN && *c->sha7 && !cstr_starts(t->revision, c->sha7)) {
-		t->revision[0] = 0;
-		return NULL;
-	}
-	t->provenance = p;
-	mem_freep(&t->reason);
-	t->reason = steal(&reason);
-	return NULL;
-}
-
-static void candidates_fini(struct vec *v)
-{
-	for (size_t i = 0; i < v->len; i++)
-		listed_tag_fini(&((struct candidate *)vec_at(v, i))->t);
-	vec_fini(v);
-}
-
-static struct err *complete(const struct listing *l, const struct reference *image, struct candidate *c)
-{
-	AUTO(reference_fini) struct reference ref = {0};
-	reference_copy(image, &ref);
-	mem_freep(&ref.tag);
-	ref.tag = mem_strdup(c->t.tag);
-	struct err *e = read_image(l, &ref, &c->t);
-	if (err_kind(e) == ERR_CANCELED)
-		return e;
-	if (e)
-		err_ignore(e, "one unreadable image must not hide the tags; its details stay unknown");
-	return second_look(l, c);
-}
-
-static struct err *list_tags(const struct listing *l, const char *image, struct vec *out)
+static struct err *ask_registry(
+	const struct listing *l, const char *image, const struct transfer_io *io, struct strvec *out)
 {
 	AUTO(reference_fini) struct reference ref = {0};
 	TRY(reference_parse(image, false, &ref));
-	AUTO_STRVEC struct strvec tags = {0};
-	TRY(all_tags(l, &ref, &tags));
-	AUTO(candidates_fini) struct vec found = VEC_OF(struct candidate);
-	for (size_t i = 0; i < tags.len; i++)
-		if (tags.ptr[i][0] == 'v' && tags.ptr[i][1] >= '0' && tags.ptr[i][1] <= '9')
-			TRY(first_look(l, tags.ptr[i], vec_push(&found)));
-	vec_sort(&found, newest_first);
-	size_t count = l->max && found.len > l->max ? l->max : found.len;
-	for (size_t i = 0; i < count; i++)
-		TRY(complete(l, &ref, vec_at(&found, i)));
-	for (size_t i = 0; i < count; i++) {
-		struct candidate *c = vec_at(&found, i);
-		vec_push_copy(out, &c->t);
-		c->t = (struct listed_tag){0};
-	}
-	return NULL;
+	if (!l->config.registry)
+		return registry_tags(engine_store(l->rq->engine), ref.repository, out);
+	struct remote *remote = NULL;
+	TRY(engine_remote(l->rq->engine, &remote));
+	return remote_tags(remote, &ref, io, out);
 }
 
-/* Takes container over. */
-static struct err *list_one(
-	const struct listing *l, struct container *container, struct listed_container *out)
+static struct err *find_tags(void *ctx, size_t i, const struct transfer_io *io)
 {
-	*out = (struct listed_container){.container = *container, .tags = VEC_OF(struct listed_tag)};
-	*container = (struct container){0};
-	out->image = release_image(l->config, out->container.name);
-	struct err *e = list_tags(l, out->image, &out->tags);
+	struct listing *l = ctx;
+	struct listed_container *c = vec_at(&l->out->containers, i);
+	struct err *e = ask_registry(l, c->image, io, &l->tags[i]);
 	if (err_kind(e) == ERR_CANCELED)
 		return e;
 	if (e)
-		out->error = err_text(e);
+		c->error = err_text(e);
 	err_free(e);
 	return NULL;
 }
 
-static void containers_fini(struct vec *v)
+static struct err *find_pins(struct listing *l)
 {
-	for (size_t i = 0; i < v->len; i++)
-		container_fini(vec_at(v, i));
-	vec_fini(v);
+	AUTO_FREE char *prefix = release_prefix(&l->config);
+	AUTO(manifest_scan_fini) struct manifest_scan scan = {0};
+	TRY(manifests_scan(l->rq->repo, &l->config, NULL, prefix, &scan));
+	for (size_t i = 0; i < l->out->containers.len; i++) {
+		struct listed_container *c = vec_at(&l->out->containers, i);
+		for (size_t k = 0; k < scan.pins.len; k++) {
+			struct pin *p = vec_at(&scan.pins, k);
+			if (!cstr_eq(p->name, c->container.name))
+				continue;
+			struct listed_pin *to = vec_push(&c->pins);
+			*to = (struct listed_pin){.file = steal(&p->file),
+				.line = p->line,
+				.tag = steal(&p->tag),
+				.digest = steal(&p->digest)};
+		}
+	}
+	return NULL;
 }
 
-struct err *release_list(struct engine *e, struct repo *r, const char *name, size_t max,
-	struct event_stream *events, const struct cancel *cancel, struct vec *out)
+/* ---- what is shown of it ---- */
+
+static bool is_release_tag(const char *tag)
 {
-	AUTO(repo_config_fini) struct repo_config cfg = {0};
-	TRY(repo_config_load(r, NULL, &cfg));
-	AUTO(containers_fini) struct vec containers = VEC_OF(struct container);
-	if (name)
-		TRY(repo_container(r, &cfg, NULL, name, vec_push(&containers)));
-	else
-		TRY(repo_containers(r, &cfg, NULL, events, &containers));
-	struct listing l = {.engine = e, .repo = r, .config = &cfg, .cancel = cancel, .max = max};
-	for (size_t i = 0; i < containers.len; i++)
-		TRY(list_one(&l, vec_at(&containers, i), vec_push(out)));
+	return tag[0] == 'v' && tag[1] >= '0' && tag[1] <= '9';
+}
+
+static struct err *trace_all(struct listing *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		for (size_t k = 0; k < l->tags[i].len; k++)
+			if (is_release_tag(l->tags[i].ptr[k])) {
+				struct candidate *c = vec_push(&l->candidates);
+				c->of = vec_at(&l->out->containers, i);
+				c->tag = mem_strdup(l->tags[i].ptr[k]);
+			}
+	size_t count = l->candidates.len;
+	AUTO_FREE const char **tags = mem_array(count + 1, sizeof(*tags));
+	AUTO_FREE struct trace *traces = mem_array(count + 1, sizeof(*traces));
+	for (size_t i = 0; i < count; i++)
+		tags[i] = ((struct candidate *)vec_at(&l->candidates, i))->tag;
+	TRY(trace_tags(l->rq->repo, tags, traces, count));
+	for (size_t i = 0; i < count; i++)
+		((struct candidate *)vec_at(&l->candidates, i))->trace = traces[i];
 	return NULL;
+}
+
+static bool names_tag(const struct listed_pin *p, const char *tag, const struct digest *digest)
+{
+	char text[DIGEST_TEXT_MAX];
+	return p->tag ? cstr_eq(p->tag, tag)
+		      : digest_is_set(digest) && cstr_eq(p->digest, digest_text(digest, text));
+}
+
+static bool is_pinned(const struct candidate *c)
+{
+	for (size_t i = 0; i < c->of->pins.len; i++)
+		if (names_tag(vec_at(&c->of->pins, i), c->tag, &c->facts.digest))
+			return true;
+	return false;
+}
+
+/* Sorts each container's candidates and drops those beyond max that no manifest names. */
+static void choose(struct listing *l)
+{
+	struct candidate *all = l->candidates.ptr;
+	size_t kept = 0;
+	for (size_t begin = 0, end; begin < l->candidates.len; begin = end) {
+		for (end = begin; end < l->candidates.len && all[end].of == all[begin].of;)
+			end++;
+		struct vec part = {
+			.ptr = all + begin, .len = end - begin, .cap = end - begin, .size = sizeof(*all)};
+		vec_sort(&part, newest_first);
+		for (size_t i = begin; i < end; i++) {
+			if (!l->rq->max || i - begin < l->rq->max || is_pinned(&all[i])) {
+				struct candidate c = all[i];
+				all[i] = (struct candidate){0};
+				all[kept++] = c;
+				continue;
+			}
+			mem_freep(&all[i].tag);
+			trace_fini(&all[i].trace);
+		}
+	}
+	l->candidates.len = kept;
+}
+
+static struct err *read_facts(void *ctx, size_t i, const struct transfer_io *io)
+{
+	struct listing *l = ctx;
+	struct candidate *c = vec_at(&l->candidates, i);
+	AUTO(reference_fini) struct reference ref = {0};
+	TRY(reference_parse(c->of->image, false, &ref));
+	ref.tag = mem_strdup(c->tag);
+	struct err *e = image_facts_read(l->rq->engine, !l->config.registry, &ref, io, &c->facts);
+	if (err_kind(e) == ERR_CANCELED)
+		return e;
+	if (e)
+		err_ignore(e, "one unreadable image must not hide the tags; its details stay unknown");
+	memcpy(c->trace.revision, c->facts.revision, sizeof(c->trace.revision));
+	return NULL;
+}
+
+static struct err *trace_chosen(struct listing *l)
+{
+	AUTO_FREE struct trace **traces = mem_array(l->candidates.len + 1, sizeof(*traces));
+	for (size_t i = 0; i < l->candidates.len; i++)
+		traces[i] = &((struct candidate *)vec_at(&l->candidates, i))->trace;
+	return trace_labels(l->rq->repo, traces, l->candidates.len);
+}
+
+static void hand_over(struct candidate *c)
+{
+	struct listed_tag *t = vec_push(&c->of->tags);
+	char *version = mem_strdup(version_of(c)); /* may be a part of the tag */
+	*t = (struct listed_tag){
+		.version = version,
+		.tag = steal(&c->tag),
+		.digest = c->facts.digest,
+		.provenance = c->trace.provenance,
+		.reason = steal(&c->trace.reason),
+		.created = c->facts.created,
+		.size = c->facts.size,
+		.pinned = VEC_OF(const struct listed_pin *),
+	};
+	memcpy(t->revision, c->trace.revision, sizeof(t->revision));
+	for (size_t i = 0; i < c->of->pins.len; i++) {
+		struct listed_pin *p = vec_at(&c->of->pins, i);
+		if (!names_tag(p, t->tag, &t->digest))
+			continue;
+		p->listed = true;
+		vec_push_copy(&t->pinned, &(const struct listed_pin *){p});
+	}
+}
+
+/* ---- all ---- */
+
+static unsigned parallel(const struct listing *l)
+{
+	return l->config.registry ? RELEASE_PARALLEL : 1;
+}
+
+static struct err *make_listing(struct listing *l)
+{
+	const struct transfer_io io = {.cancel = l->rq->cancel};
+	struct repo *r = l->rq->repo;
+	TRY(repo_config_load(r, NULL, &l->config));
+	TRY(repo_main(r, &l->out->main, &l->out->tip));
+	TRY(repo_main_fetched(r, &l->out->fetched));
+	TRY(find_containers(l));
+	TRY(find_pins(l));
+	l->count = l->out->containers.len;
+	l->tags = mem_array(l->count + 1, sizeof(*l->tags));
+	TRY(parallel_run(l->count, parallel(l), &io, find_tags, l));
+	TRY(trace_all(l));
+	choose(l);
+	TRY(parallel_run(l->candidates.len, parallel(l), &io, read_facts, l));
+	TRY(trace_chosen(l));
+	for (size_t i = 0; i < l->candidates.len; i++)
+		hand_over(vec_at(&l->candidates, i));
+	return NULL;
+}
+
+struct err *release_list(const struct release_list_request *rq, struct release_listing *out)
+{
+	struct release_listing listed = {.containers = VEC_OF(struct listed_container)};
+	AUTO(listing_fini)
+	struct listing l = {.rq = rq, .out = &listed, .candidates = VEC_OF(struct candidate)};
+	struct err *e = make_listing(&l);
+	if (!e)
+		*out = listed;
+	else
+		release_listing_fini(&listed);
+	return e;
 }

@@ -42,6 +42,11 @@ char *release_image(const struct repo_config *cfg, const char *name)
 		"%s/%s/%s", cfg->registry ? cfg->registry : IMAGES_OWN_REGISTRY, cfg->namespace_, name);
 }
 
+char *release_prefix(const struct repo_config *cfg)
+{
+	return release_image(cfg, "");
+}
+
 /* One entry of a changed folder, below dirfd. */
 static struct err *hash_tree(struct hasher *h, int dirfd, const char *prefix, unsigned depth);
 

@@ -51,23 +51,44 @@ MUST_USE struct err *release_plan_make(const struct release_request *rq, struct 
 MUST_USE struct err *release_run(
 	struct engine *e, const struct release_request *rq, struct release_plan *plan, char **failed_text);
 
+/* A place in the manifests that names an image. */
+struct listed_pin {
+	char *file;
+	uint32_t line;
+	char *tag, *digest; /* each may be NULL */
+	bool listed;        /* what it names is among the tags */
+};
 struct listed_tag {
 	char *tag, *version;
 	struct digest digest;
 	char revision[41]; /* "" if not known */
 	enum provenance provenance;
-	char *reason;    /* of UNKNOWN */
-	int64_t created; /* of the image; 0 unknown */
-	uint64_t size;   /* of its layers; 0 unknown */
+	char *reason;      /* of UNKNOWN */
+	bool same_as_main; /* of BRANCH: main would build the very same, from equal inputs */
+	int64_t created;   /* of the image; 0 unknown */
+	uint64_t size;     /* of its layers; 0 unknown */
+	struct vec pinned; /* of const struct listed_pin *, of its container */
 };
 struct listed_container {
 	struct container container;
 	char *image;     /* registry/namespace/name */
 	struct vec tags; /* of struct listed_tag, newest version first */
+	struct vec pins; /* of struct listed_pin, by file and line */
 	char *error;     /* the registry could not be asked: why */
 };
-void listed_container_fini(struct listed_container *l);
-/* name NULL: all; events (may be NULL) hears which folders are none. vec of struct listed_container. max 0:
- * no limit for each. */
-MUST_USE struct err *release_list(struct engine *e, struct repo *r, const char *name, size_t max,
-	struct event_stream *events, const struct cancel *cancel, struct vec *out);
+struct release_listing {
+	char *main;            /* the ref that tags are compared with; NULL: there is none */
+	struct commit tip;     /* of main */
+	int64_t fetched;       /* repo_main_fetched */
+	struct vec containers; /* of struct listed_container, by name */
+};
+void release_listing_fini(struct release_listing *l);
+struct release_list_request {
+	struct engine *engine;
+	struct repo *repo;
+	const char *name;            /* NULL: all */
+	size_t max;                  /* of tags for each, besides those that are pinned; 0: no limit */
+	struct event_stream *events; /* hears which folders are none; may be NULL */
+	const struct cancel *cancel;
+};
+MUST_USE struct err *release_list(const struct release_list_request *rq, struct release_listing *out);

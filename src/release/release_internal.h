@@ -5,6 +5,9 @@
 #include "dagger/pipeline.h"
 #include "release/release.h"
 
+/* Requests to a registry at once. */
+#define RELEASE_PARALLEL 8
+
 void release_job_fini(struct release_job *j);
 /* "registry/namespace/name". Caller frees. */
 char *release_image(const struct repo_config *cfg, const char *name);
@@ -31,6 +34,8 @@ struct job_run {
 	char **failed_text; /* as release_run's; may be NULL */
 };
 MUST_USE struct err *release_run_job(struct engine *e, const struct job_run *r);
+/* "registry/namespace/": what the images of the repository begin with. Caller frees. */
+char *release_prefix(const struct repo_config *cfg);
 void listed_tag_fini(struct listed_tag *t);
 /* Newest first: version, then time of the commit (0 unknown), then text. Exposed for tests. */
 struct tag_order {
@@ -38,3 +43,31 @@ struct tag_order {
 	int64_t time;
 };
 int tag_order_cmp(const struct tag_order *a, const struct tag_order *b);
+
+/* What an image says of itself. Also set in part when reading it fails. */
+struct image_facts {
+	struct digest digest;
+	char revision[41]; /* the label; "" if there is none */
+	int64_t created;   /* 0: unknown */
+	uint64_t size;     /* of its layers */
+};
+/* embedded: from the registry of the local store, else from where ref says; manifest and config come into the
+ * store. */
+MUST_USE struct err *image_facts_read(struct engine *e, bool embedded, const struct reference *ref,
+	const struct transfer_io *io, struct image_facts *out);
+
+/* Where a tag comes from. */
+struct trace {
+	char *version;     /* as the tag has it; NULL: it names none */
+	char sha7[8];      /* as the tag has it; "": it names no commit */
+	char revision[41]; /* as the image's label has it; "": not known */
+	enum provenance provenance;
+	char *reason;    /* of UNKNOWN */
+	char commit[41]; /* "" of UNKNOWN */
+	int64_t time;    /* of the commit; 0 of UNKNOWN */
+};
+void trace_fini(struct trace *t);
+/* By the tags' own characters, in one walk. A tag may be NULL. */
+MUST_USE struct err *trace_tags(struct repo *r, const char *const *tags, struct trace *out, size_t count);
+/* Again by the labels of those that have one. */
+MUST_USE struct err *trace_labels(struct repo *r, struct trace *const *traces, size_t count);

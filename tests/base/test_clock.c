@@ -125,6 +125,22 @@ static void test_parse_http(void **state)
 	}
 }
 
+static void test_age(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t seconds;
+		const char *text;
+	} table[] = {{-5, "0 seconds"}, {0, "0 seconds"}, {1, "1 second"}, {119, "119 seconds"},
+		{120, "2 minutes"}, {7199, "119 minutes"}, {7200, "2 hours"}, {86400, "24 hours"},
+		{172800, "2 days"}, {4000000, "46 days"}};
+	char text[CLOCK_TEXT_MAX];
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		assert_string_equal(clock_age(table[i].seconds * CLOCK_SECOND, text), table[i].text);
+	clock_age(INT64_MAX, text);
+	clock_age(INT64_MIN, text);
+}
+
 static void test_duration(void **state)
 {
 	(void)state;
@@ -222,6 +238,7 @@ int main(void)
 		cmocka_unit_test(test_parse_http),
 		cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_span),
+		cmocka_unit_test(test_age),
 		cmocka_unit_test(test_size),
 	};
 	setenv("COOPER_FAKE_TIME", "1000", 1);

@@ -58,12 +58,13 @@ static void list(const char *name, size_t max, struct buf *out)
 {
 	static const char *const marks[] = {"main", "branch", "unknown"};
 	AUTO(repo_freep) struct repo *r = open_at("lab");
-	struct vec all = VEC_OF(struct listed_container);
-	AUTO(err_freep) struct err *e = release_list(engine, r, name, max, NULL, NULL, &all);
+	AUTO(release_listing_fini) struct release_listing all = {0};
+	struct release_list_request rq = {.engine = engine, .repo = r, .name = name, .max = max};
+	AUTO(err_freep) struct err *e = release_list(&rq, &all);
 	if (e)
 		fail_msg("%s", err_message(e));
-	for (size_t i = 0; i < all.len; i++) {
-		struct listed_container *l = vec_at(&all, i);
+	for (size_t i = 0; i < all.containers.len; i++) {
+		const struct listed_container *l = vec_at(&all.containers, i);
 		buf_addf(out, "%s:", l->image);
 		if (l->error)
 			buf_addf(out, " error %s", l->error);
@@ -71,11 +72,18 @@ static void list(const char *name, size_t max, struct buf *out)
 			const struct listed_tag *t = vec_at(&l->tags, k);
 			assert_int_equal(t->provenance == PROVENANCE_UNKNOWN, t->reason != NULL);
 			buf_addf(out, " %s[%s]", t->tag, marks[t->provenance]);
+			for (size_t p = 0; p < t->pinned.len; p++) {
+				const struct listed_pin *pin = *(struct listed_pin **)vec_at(&t->pinned, p);
+				buf_addf(out, "%s:%u", pin->file, pin->line);
+			}
+		}
+		for (size_t k = 0; k < l->pins.len; k++) {
+			const struct listed_pin *p = vec_at(&l->pins, k);
+			if (!p->listed)
+				buf_addf(out, " not listed: %s:%u", p->file, p->line);
 		}
 		buf_adds(out, "\n");
-		listed_container_fini(l);
 	}
-	vec_fini(&all);
 }
 
 static void check(const char *name, size_t max, const char *want)
@@ -147,16 +155,56 @@ static void test_details(void **state)
 	AUTO_FREE char *tag = mem_printf("v1.0-%.7s", one);
 	publish("lab/web", tag, one);
 	AUTO(repo_freep) struct repo *r = open_at("lab");
-	struct vec all = VEC_OF(struct listed_container);
-	assert_null(release_list(engine, r, "web", 0, NULL, NULL, &all));
-	AUTO(listed_container_fini) struct listed_container l = *(struct listed_container *)vec_at(&all, 0);
-	vec_fini(&all);
-	const struct listed_tag *t = vec_at(&l.tags, 0);
+	AUTO(release_listing_fini) struct release_listing all = {0};
+	struct release_list_request rq = {.engine = engine, .repo = r, .name = "web"};
+	assert_null(release_list(&rq, &all));
+	assert_string_equal(all.main, "main");
+	assert_string_equal(all.tip.id, one);
+	assert_int_equal(all.fetched, 0);
+	const struct listed_container *l = vec_at(&all.containers, 0);
+	const struct listed_tag *t = vec_at(&l->tags, 0);
 	assert_string_equal(t->revision, one);
 	assert_string_equal(t->version, "1.0");
 	assert_true(digest_is_set(&t->digest));
 	assert_int_equal(t->created, INT64_C(1767323045) * CLOCK_SECOND);
-	assert_string_equal(l.container.kinds, "dockerfile");
+	assert_string_equal(l->container.kinds, "dockerfile");
+}
+
+static void manifest(const char *file, const char *text)
+{
+	AUTO_FREE char *path = mem_printf("%s/lab/argocd/manifests/%s", tmp, file);
+	AUTO_FREE char *dir = path_dir(path);
+	sh("mkdir -p '%s'", dir);
+	assert_null(file_replace(AT_FDCWD, path, text, strlen(text), 0644, false));
+}
+
+static void test_pinned(void **state)
+{
+	(void)state;
+	make_repo();
+	AUTO_FREE char *one = output("git -C lab rev-parse main~2"),
+		       *two = output("git -C lab rev-parse main~1");
+	AUTO_FREE char *old = mem_printf("v1.0-%.7s", one), *mid = mem_printf("v1.1-%.7s", one),
+		       *new = mem_printf("v1.2-%.7s", two);
+	publish("lab/web", old, one);
+	publish("lab/web", mid, one);
+	publish("lab/web", new, two);
+	AUTO_FREE char *deployment =
+		mem_printf("kind: Deployment\nspec:\n  template:\n    spec:\n      containers:\n"
+			   "        - image: 127.0.0.1:5000/lab/web:%s\n"
+			   "        - image: 127.0.0.1:5000/lab/web-two:v1\n"
+			   "        - image: 127.0.0.1:5000/lab/web:v9.9-1234567\n",
+			old);
+	manifest("one/deployment.yaml", deployment);
+	AUTO_FREE char *entry = mem_printf(
+		"images:\n  - name: web\n    newName: 127.0.0.1:5000/lab/web\n    newTag: %s\n", new);
+	manifest("two/kustomization.yaml", entry);
+	AUTO_FREE char *want =
+		mem_printf("127.0.0.1:5000/lab/web: %s[main]argocd/manifests/two/kustomization.yaml:4 "
+			   "%s[main]argocd/manifests/one/deployment.yaml:6 not listed: "
+			   "argocd/manifests/one/deployment.yaml:8\n",
+			new, old);
+	check("web", 1, want);
 }
 
 static void test_registry_away(void **state)
@@ -177,6 +225,7 @@ int main(void)
 		GIT_TEST(test_order_and_marks),
 		GIT_TEST(test_label_decides),
 		GIT_TEST(test_details),
+		GIT_TEST(test_pinned),
 		GIT_TEST(test_registry_away),
 	};
 	return cmocka_run_group_tests(tests, make_home, drop_home);
