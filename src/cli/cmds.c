@@ -6,6 +6,7 @@ const struct command *const commands[] = {
 	&cmd_version,
 	&cmd_release,
 	&cmd_list,
+	&cmd_pin,
 	&cmd_affected,
 	&cmd_new,
 	&cmd_serve,

@@ -8,6 +8,7 @@ extern const struct command cmd_build;
 extern const struct command cmd_version;
 extern const struct command cmd_release;
 extern const struct command cmd_list;
+extern const struct command cmd_pin;
 extern const struct command cmd_affected;
 extern const struct command cmd_new;
 extern const struct command cmd_serve;
