@@ -4,4 +4,5 @@ set -eu
 cd "$(dirname "$0")/.."
 scripts/deps.sh build test
 make -s build
+[ -n "${CASES:-}" ] || /usr/bin/python3 bench/provenance.py
 exec /usr/bin/python3 bench/bench.py

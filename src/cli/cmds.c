@@ -9,6 +9,7 @@ const struct command *const commands[] = {
 	&cmd_pin,
 	&cmd_affected,
 	&cmd_new,
+	&cmd_check,
 	&cmd_serve,
 	&cmd_token_create,
 	&cmd_token_ls,

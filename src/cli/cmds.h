@@ -11,6 +11,7 @@ extern const struct command cmd_list;
 extern const struct command cmd_pin;
 extern const struct command cmd_affected;
 extern const struct command cmd_new;
+extern const struct command cmd_check;
 extern const struct command cmd_serve;
 extern const struct command cmd_token_create, cmd_token_ls, cmd_token_rm;
 extern const struct command cmd_session;
