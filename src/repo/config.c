@@ -149,7 +149,29 @@ static struct err *check_server(const struct source *s, const char *value)
 	if (!cstr_starts(value, "https://") && !cstr_starts(value, "http://"))
 		return err_hint(bad_value(s, "server", value, "is not a web address"),
 			"write it like https://cooper.example");
+	const char *host = strstr(value, "://") + 3;
+	size_t len = strcspn(host, "/");
+	for (const char *p = host; p < host + len; p++)
+		if (!isalnum((unsigned char)*p) && !strchr(".-:[]", *p))
+			len = 0;
+	if (!len || (host[len] && !cstr_eq(host + len, "/")))
+		return err_hint(bad_value(s, "server", value, "is not a host with an optional port"),
+			"write it like https://cooper.example");
 	return NULL;
+}
+
+/* A server is a registry, too: its host, with the port wherever image names would be read in another way. */
+static char *registry_of_server(const char *server)
+{
+	bool tls = cstr_starts(server, "https://");
+	const char *host = strstr(server, "://") + 3;
+	AUTO_FREE char *name = mem_strndup(host, strcspn(host, "/"));
+	const char *port = strrchr(name, ':');
+	bool has_port = port && !strchr(port, ']');
+	bool is_host = strchr(name, '.') || strchr(name, ':') || cstr_eq(name, "localhost");
+	if (has_port || (tls && is_host))
+		return steal(&name);
+	return mem_printf("%s:%d", name, tls ? 443 : 80);
 }
 
 static struct err *read_values(const struct source *s, struct repo_config *c)
@@ -170,6 +192,8 @@ static struct err *read_values(const struct source *s, struct repo_config *c)
 	TRY(get_text(s, "server", &c->server));
 	if (c->server)
 		TRY(check_server(s, c->server));
+	if (c->server && !c->registry)
+		c->registry = registry_of_server(c->server);
 	return NULL;
 }
 

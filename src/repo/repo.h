@@ -79,6 +79,8 @@ MUST_USE struct err *repo_list_at(
  * machine. Caller frees.
  */
 MUST_USE struct err *repo_remote_url(struct repo *r, char **out);
+/* The same of a remote's address as git has it. NULL for a path of this machine. Caller frees. */
+char *remote_url_public(const char *url);
 
 enum provenance { PROVENANCE_MAIN, PROVENANCE_BRANCH, PROVENANCE_UNKNOWN };
 /*
@@ -107,7 +109,7 @@ MUST_USE struct err *repo_main_fetched(struct repo *r, int64_t *when);
 
 /* cooper.yaml, defaults filled in. */
 struct repo_config {
-	char *registry;   /* NULL: the embedded registry of the local store */
+	char *registry;   /* the server's if that alone is named; NULL: the embedded one of the local store */
 	char *namespace_; /* default: the name of the repository's folder, made valid */
 	char *main_ref;   /* NULL: first of upstream/main, origin/main, main (then master alike) */
 	char *containers; /* "containers" */

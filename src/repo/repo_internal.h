@@ -35,7 +35,4 @@ MUST_USE struct err *repo_commits_with_prefix(const struct repo *r, const char *
 MUST_USE struct err *repo_check_path(const char *path);
 /* "name=url" of each remote. A name with "=" is cut there, which no one has. */
 MUST_USE struct err *repo_remotes(const struct repo *r, struct strvec *out);
-/* https://host/path of a remote's address, however it is reached (ssh, scp-like, with credentials); NULL for
- * a path of this machine. Caller frees. */
-char *remote_url_public(const char *url);
 bool container_name_valid(struct str s);
