@@ -11,6 +11,7 @@ const struct command *const commands[] = {
 	&cmd_new,
 	&cmd_check,
 	&cmd_serve,
+	&cmd_runner,
 	&cmd_token_create,
 	&cmd_token_ls,
 	&cmd_token_rm,

@@ -13,6 +13,7 @@ extern const struct command cmd_affected;
 extern const struct command cmd_new;
 extern const struct command cmd_check;
 extern const struct command cmd_serve;
+extern const struct command cmd_runner;
 extern const struct command cmd_token_create, cmd_token_ls, cmd_token_rm;
 extern const struct command cmd_session;
 extern const struct command cmd_image_ls, cmd_image_import, cmd_image_inspect, cmd_image_copy, cmd_image_rm;

@@ -93,6 +93,11 @@ struct store *engine_store(struct engine *e)
 	return e->store;
 }
 
+const struct settings *engine_settings(const struct engine *e)
+{
+	return e->settings;
+}
+
 const char *engine_home(const struct engine *e)
 {
 	return e->home;

@@ -40,6 +40,7 @@ struct store *engine_store(struct engine *e);
 /* Made when first asked for. */
 MUST_USE struct err *engine_remote(struct engine *e, struct remote **out);
 const char *engine_home(const struct engine *e);
+const struct settings *engine_settings(const struct engine *e); /* borrowed, as long as e */
 /* Default $COOPER_HOME for this user, without opening anything. Caller frees. */
 MUST_USE struct err *engine_default_home(char **out);
 

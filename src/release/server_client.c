@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "engine/settings.h"
 #include "http/client.h"
 #include "release/run_json.h"
 #include "release/server_client_internal.h"
@@ -24,8 +25,6 @@
 static struct err *check_url(const char *url, struct url *u)
 {
 	struct err *e = url_parse(url, u);
-	if (!e && !cstr_eq(u->scheme, "http") && !cstr_eq(u->scheme, "https"))
-		e = err_new(ERR_INVALID, "it is neither http nor https");
 	if (!e && u->userinfo)
 		e = err_hint(err_new(ERR_INVALID, "it holds credentials"),
 			"log in with cooper login, or set COOPER_TOKEN");
@@ -42,14 +41,6 @@ static char *host_of(const struct url *u)
 	bool v6 = strchr(u->host, ':') != NULL;
 	AUTO_FREE char *host = mem_printf("%s%s%s", v6 ? "[" : "", u->host, v6 ? "]" : "");
 	return u->explicit_port ? mem_printf("%s:%u", host, u->port) : steal(&host);
-}
-
-struct err *server_registry(const char *url, char **out)
-{
-	AUTO(url_fini) struct url u = {0};
-	TRY(check_url(url, &u));
-	*out = host_of(&u);
-	return NULL;
 }
 
 static struct err *find_token(struct server_client *c, const char *auth_file)
@@ -78,19 +69,33 @@ static struct err *open_clients(struct server_client *c)
 	return http_client_new(&o, &c->patient);
 }
 
-struct err *server_client_new(const struct server_client_options *opt, struct server_client **out)
+static void take_settings(struct server_client *c, const struct settings *s)
+{
+	for (size_t i = 0; i < s->hosts.len; i++) {
+		const struct settings_host *h = vec_at(&s->hosts, i);
+		if (!cstr_eq(h->host, c->host))
+			continue;
+		c->ca_file = h->ca_file;
+		c->client_cert = h->client_cert;
+		c->client_key = h->client_key;
+		c->insecure = h->insecure;
+	}
+}
+
+struct err *server_client_new(
+	struct engine *e, const char *url, const struct cancel *cancel, struct server_client **out)
 {
 	AUTO(url_fini) struct url u = {0};
-	TRY(check_url(opt->url, &u));
+	const struct settings *s = engine_settings(e);
+	TRY(check_url(url, &u));
 	AUTO(server_client_freep) struct server_client *c = mem_new(struct server_client);
-	c->base = mem_strndup(opt->url, strlen(opt->url));
+	c->base = mem_strdup(url);
 	while (cstr_ends(c->base, "/"))
 		c->base[strlen(c->base) - 1] = '\0';
 	c->host = host_of(&u);
-	c->ca_file = mem_strdup(opt->ca_file);
-	c->insecure = opt->insecure;
-	c->cancel = opt->cancel;
-	TRY(find_token(c, opt->auth_file));
+	c->cancel = cancel;
+	take_settings(c, s);
+	TRY(find_token(c, s->auth_file));
 	TRY(open_clients(c));
 	*out = steal(&c);
 	return NULL;
@@ -107,7 +112,6 @@ void server_client_free(struct server_client *c)
 	if (c->token)
 		explicit_bzero(c->token, strlen(c->token));
 	free(c->token);
-	free(c->ca_file);
 	free(c);
 }
 
@@ -203,7 +207,9 @@ struct err *server_send(struct server_client *c, const struct server_call *call,
 		.max_body = ANSWER_MAX,
 		.insecure = c->insecure,
 		.ca_file = c->ca_file,
-		.cancel = c->cancel,
+		.client_cert = c->client_cert,
+		.client_key = c->client_key,
+		.cancel = call->cancel ? call->cancel : c->cancel,
 	};
 	struct err *e = http_send(call->patient ? c->patient : c->quick, &rq, r);
 	return e ? err_wrap(e, "server %s", c->base) : NULL;

@@ -3,14 +3,15 @@
  * A cooper server as its clients see it: runs, logs, and what runners say (docs/openapi.json).
  * Threads: a client may be shared; calls block.
  * Errors: name the server. ERR_DENIED (token), ERR_NOT_FOUND, ERR_EXISTS ("lost" where a lease is shown),
- * ERR_INVALID; ERR_UNAVAILABLE and ERR_TIMEOUT are worth a retry, which only log_follow makes by itself.
+ * ERR_INVALID; ERR_UNAVAILABLE and ERR_TIMEOUT are worth a retry, which only server_log makes by itself.
  */
 #pragma once
 
 #include "base/cancel.h"
 #include "base/compiler.h"
 #include "base/err.h"
-#include "base/event.h"
+#include "engine/engine.h"
+#include "release/run_source.h"
 #include "release/runs.h"
 
 #include <stdbool.h>
@@ -18,24 +19,18 @@
 
 struct server_client;
 
-struct server_client_options {
-	const char *url;             /* "https://cooper.example" */
-	const char *auth_file;       /* as in remote_config */
-	const char *ca_file;         /* PEM; NULL: the usual ones */
-	bool insecure;               /* do not check the certificate */
-	const struct cancel *cancel; /* of all calls; may be NULL */
-};
-/* The token is $COOPER_TOKEN, else what "cooper login" keeps for the host; none is fine where the server is
- * open. Nothing is sent yet. */
-MUST_USE struct err *server_client_new(const struct server_client_options *opt, struct server_client **out);
+/*
+ * url: "https://cooper.example". The token is $COOPER_TOKEN, else what "cooper login" keeps for the host;
+ * none is fine where the server is open. CA and the like are those that the machine's settings have for the
+ * host. cancel (may be NULL) ends all calls. Nothing is sent yet.
+ */
+MUST_USE struct err *server_client_new(
+	struct engine *e, const char *url, const struct cancel *cancel, struct server_client **out);
 void server_client_free(struct server_client *c);
 void server_client_freep(struct server_client **c);
 /* Borrowed. "host[:port]" as in references; the token, NULL if there is none. */
 const char *server_client_host(const struct server_client *c);
 const char *server_client_token(const struct server_client *c);
-/* "http://127.0.0.1:1/" -> "127.0.0.1:1": the registry that a server at this address is. ERR_INVALID for what
- * is no such address. Caller frees. */
-MUST_USE struct err *server_registry(const char *url, char **out);
 
 /* ---- clients ---- */
 
@@ -45,17 +40,9 @@ MUST_USE struct err *server_list_runs(struct server_client *c, int64_t before, s
 MUST_USE struct err *server_get_run(struct server_client *c, int64_t number, struct run *out);
 MUST_USE struct err *server_cancel_run(struct server_client *c, int64_t number);
 
-struct log_sink {
-	struct err *(*write)(void *ctx, struct str bytes); /* an error stops the reading and is returned */
-	void *ctx;
-};
-/* A job's log as it is now. */
-MUST_USE struct err *server_read_log(
-	struct server_client *c, int64_t number, uint32_t index, const struct log_sink *sink);
-/* All of it until the job has ended, over any number of connections: a server that does not answer is asked
- * again for ten minutes. events (may be NULL) hears of that. */
-MUST_USE struct err *server_follow_log(struct server_client *c, int64_t number, uint32_t index,
-	const struct log_sink *sink, struct event_stream *events);
+/* A job's log. To follow it takes any number of connections: a server that does not answer is asked again for
+ * ten minutes. */
+MUST_USE struct err *server_log(struct server_client *c, const struct run_log_request *rq);
 
 /* ---- runners ---- */
 

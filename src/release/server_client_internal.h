@@ -8,7 +8,8 @@
 
 struct server_client {
 	char *base; /* the URL without a slash at the end */
-	char *host, *token, *ca_file;
+	char *host, *token;
+	const char *ca_file, *client_cert, *client_key; /* of the settings */
 	bool insecure;
 	const struct cancel *cancel;
 	struct http_client *quick, *patient;
@@ -18,9 +19,10 @@ struct server_call {
 	const char *method, *path; /* below /api/v1 */
 	const char *lease;         /* NULL: none */
 	struct str body;
-	bool plain;   /* the body is text, not JSON */
-	bool patient; /* the server may let it wait */
-	int also;     /* a status that is no error, besides 2xx */
+	bool plain;                  /* the body is text, not JSON */
+	bool patient;                /* the server may let it wait */
+	int also;                    /* a status that is no error, besides 2xx */
+	const struct cancel *cancel; /* NULL: the client's */
 	struct err *(*write_body)(void *ctx, const void *p, size_t len);
 	void *write_ctx;
 };

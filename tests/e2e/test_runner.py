@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cooper runner against a server on this machine: what it builds and pushes, and how it ends."""
+
+import json
+import re
+import signal
+import time
+
+import pytest
+from api_client import Api
+from conftest import Cooper
+from git_lab import GitLab
+
+FILES = {
+    "cooper.yaml": "namespace: lab\n",
+    "containers/web/Dockerfile": "ARG CONTAINER_APP_VERSION=1.2.3\nFROM busybox\nCOPY page /srv/page\nRUN cat /srv/page > /srv/copy\n",
+    "containers/web/page": "hello\n",
+    "containers/bad/Dockerfile": "ARG CONTAINER_APP_VERSION=1\nFROM busybox\nRUN echo why it failed; exit 7\n",
+    "containers/slow/Dockerfile": "ARG CONTAINER_APP_VERSION=1\nFROM busybox\nRUN echo begun; sleep 60\n",
+}
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return GitLab(tmp_path, FILES)
+
+
+@pytest.fixture
+def runner(tmp_path, busybox_tar):
+    """A cooper with a store of its own, apart from the server's."""
+    made = Cooper(tmp_path / "runner-home")
+    made("image", "import", busybox_tar, "--name", "busybox:latest")
+    return made
+
+
+@pytest.fixture
+def server(bare):
+    with bare.serving("--lease", "5") as address:
+        yield Api(address)
+
+
+def args(api, lab, *more):
+    return ["runner", "--server", f"http://{api.address}", "--label", "k8s", "--git", lab.top / "origin.git", "--name", "r1", *more]
+
+
+def queue(api, runner, lab, name, **change):
+    """A run of what a dry run shows; its number."""
+    plan = json.loads(runner("release", name, "--dry-run", "--json", cwd=lab.repo).out)
+    jobs = [{**{k: j[k] for k in ("kind", "version", "tag", "reference")}, "label": j["runner"], **change} for j in plan["jobs"]]
+    run = {"container": name, "commit": plan["commit"], "ref": "main", "subject": "first", "jobs": jobs}
+    return api("POST", "/runs", run, expect=201).json["number"]
+
+
+def state(api, number):
+    job = api("GET", f"/runs/{number}", expect=200).json["jobs"][0]
+    return job["status"], job["error"]
+
+
+def log(api, number):
+    return api("GET", f"/runs/{number}/jobs/0/log", expect=200).body.decode()
+
+
+def wait_until(what, proc, seconds=30):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end and proc.poll() is None, proc.communicate(timeout=10) if proc.poll() is not None else "too long"
+        time.sleep(0.05)
+
+
+def end(proc, code=0):
+    """Out of the runner, once it has ended."""
+    out, err = proc.communicate(timeout=30)
+    assert "AddressSanitizer" not in err and "runtime error:" not in err, err
+    assert proc.returncode == code, out + err
+    return out + err
+
+
+@pytest.mark.sanitize
+def test_build_and_push(server, runner, lab, bare):
+    number = queue(server, runner, lab, "web")
+    said = runner(*args(server, lab, "--once")).out
+    job = server("GET", f"/runs/{number}").json["jobs"][0]
+    assert (job["status"], job["runner"], job["already"], job["log_gone"]) == ("success", "r1", False, False)
+    assert f"published {job['reference']}" in said
+    text = log(server, number)
+    assert "RUN cat /srv/page" in text and text.rstrip().splitlines()[-1].startswith(f"published {job['reference']}@{job['digest']}")
+    # the reference names the default registry, which is the server's own store
+    assert json.loads(bare("image", "inspect", job["reference"]).out)["digest"] == job["digest"]
+    # once more: nothing new is published, and nothing of the first job is left but the mirror
+    number = queue(server, runner, lab, "web")
+    runner(*args(server, lab, "--once"))
+    assert server("GET", f"/runs/{number}").json["jobs"][0]["already"]
+    assert list(runner.home.glob("tmp/*/s*")) == [] and len(list(runner.home.glob("mirrors/*.git"))) == 1
+
+
+def test_a_job_that_fails(server, runner, lab):
+    number = queue(server, runner, lab, "bad")
+    said = runner(*args(server, lab, "--once"), code=1)
+    status, error = state(server, number)
+    assert status == "failure" and "exit" in error
+    assert "why it failed" in log(server, number) and f"run {number}, job 0 (bad, dockerfile)" in said.err
+
+
+def test_what_cannot_be_built(server, runner, lab):
+    """Each says in the log and in the result why, and the runner goes on."""
+    queue(server, runner, lab, "web", reference="127.0.0.1:5000/other/web:v1.2.3-" + lab.first[:7])
+    lab.git("commit", "-q", "--allow-empty", "-m", "not pushed")
+    server("POST", "/runs", {"container": "web", "commit": lab.git("rev-parse", "HEAD"), "jobs": [{"kind": "dockerfile", "version": "1", "tag": "v1", "reference": "127.0.0.1:5000/lab/web:v1", "label": "k8s"}]}, expect=201)
+    lab.git("reset", "-q", "--hard", lab.first)
+    server("POST", "/runs", {"container": "none", "commit": lab.first, "jobs": [{"kind": "dockerfile", "version": "1", "tag": "v1", "reference": "127.0.0.1:5000/lab/none:v1", "label": "k8s"}]}, expect=201)
+    queue(server, runner, lab, "web")
+    proc = runner.start(*args(server, lab))
+    wait_until(lambda: state(server, 4)[0] == "success", proc)
+    proc.terminate()
+    end(proc)
+    for number, said in ((1, "not 127.0.0.1:5000/other/web"), (2, "has no commit"), (3, 'no container "none"')):
+        status, error = state(server, number)
+        assert status == "failure" and said in error and said in log(server, number)
+    assert "push it, and release again" in log(server, 2)
+
+
+def test_cancelling(server, runner, lab):
+    number = queue(server, runner, lab, "slow")
+    proc = runner.start(*args(server, lab, "--once"))
+    wait_until(lambda: state(server, number)[0] == "running" and "begun\n" in log(server, number)[200:], proc)
+    server("POST", f"/runs/{number}/cancel", expect=200)
+    end(proc, 1)
+    assert state(server, number)[0] == "cancelled" and "cancelled after" in log(server, number)
+
+
+def test_stopping_gives_the_job_back(server, runner, lab):
+    number = queue(server, runner, lab, "slow")
+    proc = runner.start(*args(server, lab, "--grace", "0s"))
+    wait_until(lambda: "#" in log(server, number), proc)
+    proc.send_signal(signal.SIGTERM)
+    said = end(proc)
+    assert "given up after" in said
+    assert state(server, number) == ("waiting", None)
+    assert log(server, number).endswith("the runner r1 was stopped: the job goes back to the queue\n")
+    assert server("GET", f"/runs/{number}").json["jobs"][0]["tries"] == 0
+
+
+def test_stopping_lets_a_short_job_end(server, runner, lab):
+    lab.write("containers/web/Dockerfile", "ARG CONTAINER_APP_VERSION=2\nFROM busybox\nRUN echo begun; sleep 1; echo > /made\n")
+    lab.commit("a short one")
+    number = queue(server, runner, lab, "web")
+    queue(server, runner, lab, "slow")
+    proc = runner.start(*args(server, lab))
+    wait_until(lambda: state(server, number)[0] == "running", proc)
+    proc.send_signal(signal.SIGTERM)
+    end(proc)
+    assert state(server, number)[0] == "success"
+    assert state(server, number + 1)[0] == "waiting"
+
+
+def test_jobs_at_once(server, runner, lab):
+    numbers = [queue(server, runner, lab, "slow"), queue(server, runner, lab, "bad")]
+    proc = runner.start(*args(server, lab, "--jobs", "2", "--grace", "0s"))
+    wait_until(lambda: [state(server, n)[0] for n in numbers] == ["running", "failure"], proc)
+    proc.terminate()
+    end(proc)
+
+
+def test_tokens(bare, runner, lab):
+    def make(name, *scopes):
+        return bare("token", "create", name, *[a for s in scopes for a in ("--scope", s)]).out.strip()
+
+    admin, both, alone = make("admin", "admin"), make("both", "runner", "push"), make("alone", "runner")
+    with bare.serving() as address:
+        api = Api(address, admin)
+        number = queue(api, runner, lab, "web")
+        assert "this takes a token" in runner(*args(api, lab), code=1).err
+        assert "not valid" in runner(*args(api, lab), code=1, env={"COOPER_TOKEN": "wrong"}).err
+        said = runner(*args(api, lab, "--once"), code=1, env={"COOPER_TOKEN": alone})
+        assert "push" in said.err and state(api, number)[0] == "failure"
+        number = queue(api, runner, lab, "web")
+        runner(*args(api, lab, "--once"), env={"COOPER_TOKEN": both})
+        assert state(api, number)[0] == "success"
+        # what cooper login keeps does as well
+        runner.env["REGISTRY_AUTH_FILE"] = str(runner.home / "auth.json")
+        runner("login", address, "-u", "me", "--password-stdin", input=both + "\n")
+        number = queue(api, runner, lab, "web")
+        runner(*args(api, lab, "--once"))
+        assert state(api, number)[0] == "success"
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        ([], "which server"),
+        (["--server", "http://127.0.0.1:1"], "where commits are fetched from"),
+        (["--server", "http://127.0.0.1:1", "--git", "x"], "which jobs to take"),
+        (["--server", "http://127.0.0.1:1", "--git", "--upload-pack=x", "--label", "a"], "not \"--upload-pack=x\""),
+        (["--server", "http://127.0.0.1:1", "--git", "x", "--label", "a", "--grace", "1"], "not \"1\""),
+    ],
+)
+def test_usage(bare, more, said):
+    assert said in bare("runner", *more, code=2).err
+
+
+def test_a_wrong_address(bare, server):
+    more = ["--git", "x", "--label", "a"]
+    assert "must begin with http:// or https://" in bare("runner", "--server", "ftp://x", *more, code=1).err
+    assert "holds credentials" in bare("runner", "--server", f"http://me:x@{server.address}", *more, code=1).err
+    said = bare("runner", "--server", f"http://{server.address}/elsewhere", *more, code=1).err
+    assert "is this the address of a cooper server?" in said
+
+
+def test_a_server_that_is_away(bare, lab):
+    proc = bare.start("runner", "--server", "http://127.0.0.1:1", "--git", "x", "--label", "a")
+    lines = [proc.stdout.readline() for _ in range(2)]
+    assert re.search(r"http://127.0.0.1:1: .*; trying again", lines[1])
+    proc.terminate()
+    end(proc)
