@@ -178,16 +178,17 @@ static bool has_commit(struct repo *repo)
 	return has;
 }
 
+/* Manifests last: a check of the commit that has them finds what they pin. */
 static void print_next(struct cli *c, struct repo *repo, const char *name, const struct scaffold *s)
 {
-	AUTO_FREE char *add = mem_printf("  git add %s%s%s && git commit && git push\n", s->dir,
-		s->manifests_dir ? " " : "", s->manifests_dir ? s->manifests_dir : "");
+	AUTO_FREE char *commit = mem_printf("  git add %s && git commit && git push\n", s->dir);
 	bool first = !has_commit(repo);
 
-	fprintf(c->out, "\nnext:\n%s  cooper build %s\n%s  cooper release %s\n", first ? add : "", name,
-		first ? "" : add, name);
+	fprintf(c->out, "\nnext:\n%s  cooper build %s\n%s  cooper release %s\n", first ? commit : "", name,
+		first ? "" : commit, name);
 	if (s->manifests_dir)
-		fprintf(c->out, "  cooper pin %s\n", name);
+		fprintf(c->out, "  cooper pin %s\n  git add %s && git commit && git push\n", name,
+			s->manifests_dir);
 }
 
 static struct err *make(struct cli *c, const struct new_args *a, struct repo *repo,

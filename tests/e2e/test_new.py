@@ -197,7 +197,8 @@ def test_every_pattern_is_planned_where_the_repository_says(tmp_path, bare):
         assert one["pattern"] in lab("new", "--list").out
         name = f"x-{one['pattern']}"
         said = lab("new", name, "--pattern", one["pattern"], "--manifests").out
-        assert f"cooper build {name}\n" in said and f"git add images/{name} deploy/base/{name} " in said and f"cooper release {name}\n" in said
+        steps = [f"cooper build {name}\n", f"git add images/{name} ", f"cooper release {name}\n", f"cooper pin {name}\n", f"git add deploy/base/{name} "]
+        assert sorted(steps, key=said.index) == steps
         assert (lab.repo / "images" / name / one["file"]).is_file()
         lab.commit(name)
         (job,) = json.loads(lab("release", name, "--dry-run", "--json").out)["jobs"]
