@@ -245,12 +245,52 @@ static void test_reject(void **state)
 	each_case("reject", reject_case);
 }
 
+/* Texts that are made to cost much: they end soon, with or without a problem. */
+static void expect_quick(struct buf *text, const char *problem)
+{
+	AUTO(manifest_scan_fini) struct manifest_scan found;
+	scan(buf_str(text), "m/x/a.yaml", &found);
+	assert_int_equal(found.pins.len, 0);
+	assert_int_equal(found.problems.len, problem ? 1 : 0);
+	if (problem)
+		assert_non_null(
+			strstr(((struct manifest_problem *)vec_at(&found.problems, 0))->text, problem));
+	buf_fini(text);
+}
+
+static void test_hostile(void **state)
+{
+	(void)state;
+	struct buf b = {0};
+	for (int i = 0; i < 100000; i++)
+		buf_addc(&b, '[');
+	expect_quick(&b, "1:201: nested too deeply");
+	/* merges of merges of merges */
+	buf_adds(&b, "d0: &d0 {x: y}\n");
+	for (int i = 1; i < 50; i++)
+		buf_addf(&b, "d%d: &d%d {<<: [*d%d, *d%d, *d%d, *d%d]}\n", i, i, i - 1, i - 1, i - 1, i - 1);
+	buf_adds(&b, "list:\n");
+	for (int i = 0; i < 5000; i++)
+		buf_adds(&b, "- {<<: [*d49, *d49], name: x}\n");
+	expect_quick(&b, NULL);
+	buf_adds(&b, "a: [");
+	for (int i = 0; i < 500000; i++)
+		buf_adds(&b, "b,");
+	buf_adds(&b, "]\n");
+	expect_quick(&b, "too many values in one file");
+	buf_adds(&b, "a: b\n");
+	while (b.len <= 8u << 20)
+		buf_adds(&b, "# as long as a file may be, and a line more than that\n");
+	expect_quick(&b, "larger than 8388608 bytes");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scan),
 		cmocka_unit_test(test_edit),
 		cmocka_unit_test(test_reject),
+		cmocka_unit_test(test_hostile),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
