@@ -9,7 +9,7 @@
 
 static const struct check_rule_text rules[CHECK_RULES] = {
 	[CHECK_NO_MANIFESTS] = {"no-manifests", "A folder of manifests is missing or empty.",
-		"Name the folders of the manifests as manifests: in cooper.yaml."},
+		"If there are no manifests, say so in cooper.yaml: manifests: []"},
 	[CHECK_MANIFEST] = {"manifest", "A manifest cannot be read.", "Correct the YAML."},
 	[CHECK_SENTINEL] = {"sentinel-without-entry",
 		"An image has the tag \"kustomized\", and no images entry of its kustomization replaces it.",
