@@ -7,9 +7,9 @@ Runs the build() of one container.py, in an interpreter of its own: what `cooper
 The session is the one in DAGGER_SESSION_PORT and DAGGER_SESSION_TOKEN. stdin is taken away, and what is printed goes where it always goes.
 FD gets one line of JSON:
 
-    {"id": ID}           the container, after its sync(); the exit status is 0
-    {"id": ID, "files"}  with --evaluate: the container, without a sync(), and the files of the repository that were read here (relative to the root)
-    {"error": {...}}     the exit status is 1; stderr has what does not fit in there, such as a traceback of the repository's own frames
+    {"id": ID, "files": [...]}  the container, after its sync() (not with --evaluate), and the files of the repository that this process read, relative
+                                to the root; the exit status is 0
+    {"error": {...}}            the exit status is 1; stderr has what does not fit in there, such as a traceback of the repository's own frames
 
 An error has "type" (the class of the exception) and "message", and where known "file" (relative to the root), "line" and "code", the line itself. For errors
 of the engine this is the innermost line of the repository that asked for what failed: calls are lazy, so that is seldom where the exception was raised.
@@ -295,12 +295,10 @@ def attempt(opts, calls):
         engine_errors = dagger.DaggerError
         sys.dont_write_bytecode = True  # not beside the sources
         calls.watch(dagger.client.base.Type)
-        read = watch_reads(opts.root) if opts.evaluate else ()
+        read = watch_reads(opts.root)
         build, extra, at = check(import_container(opts), opts)
-        result = {"id": asyncio.run(run(build, extra, at, opts))}
-        if opts.evaluate:
-            result["files"] = sorted(read)
-        return result, 0
+        made = asyncio.run(run(build, extra, at, opts))
+        return {"id": made, "files": sorted(read)}, 0
     except KeyboardInterrupt:
         return {"error": {"type": "KeyboardInterrupt", "message": "interrupted"}}, 130
     except BaseException as exc:

@@ -208,14 +208,13 @@ static struct err *told_error(const struct pipeline *p, const json_t *error)
 	return code && *code ? err_hint(e, "the line is: %s", code) : e;
 }
 
-/* files (may be NULL): of the repository, that Python read. */
+/* files: of the repository, that Python read. */
 static struct err *container_id(const struct pipeline *p, struct str text, char **id, struct strvec *files)
 {
 	AUTO_JSON json_t *o = NULL;
 
 	TRY(json_parse(text, "what container.py gave", &o));
-	if (files)
-		TRY(json_get_strings(o, "files", "what container.py gave", files));
+	TRY(json_get_strings(o, "files", "what container.py gave", files));
 	const json_t *error = json_object_get(o, "error");
 	if (error)
 		return told_error(p, error);
@@ -261,30 +260,7 @@ static struct err *find_variant(const struct pipeline *p, const char *id, struct
 	return NULL;
 }
 
-static struct err *make_image(const struct pipeline *p, const char *id, struct build_result *out)
-{
-	struct session_variant v = {0};
-	struct descriptor image = {0};
-	const struct session_image_options opt = {.codec = p->rq->codec, .cancel = p->rq->cancel};
-	AUTO_STRVEC struct strvec annotations = {0};
-	AUTO_JSON json_t *config = NULL;
-
-	TRY(find_variant(p, id, &annotations, &config, &v));
-	return session_image(p->session, &v, 1, &opt, &image, out);
-}
-
-static struct err *build(struct pipeline *p, struct build_result *out)
-{
-	AUTO_BUF struct buf result = {0};
-	AUTO_FREE char *id = NULL;
-
-	TRY(prepare(p));
-	TRY(run_loader(p, &result));
-	TRY(container_id(p, buf_str(&result), &id, NULL));
-	return make_image(p, id, out);
-}
-
-/* ---- without building ---- */
+/* ---- what it is made from ---- */
 
 static bool is_helper(const struct pipeline *p, const char *file)
 {
@@ -319,38 +295,49 @@ static struct err *add_scripts(const struct pipeline *p, const struct strvec *fi
 	return NULL;
 }
 
-static struct err *evaluate(struct pipeline *p, struct evaluation *out)
+struct described {
+	struct strvec files, annotations;
+	char *id;
+	char *root; /* what Python names is its real path */
+	json_t *config;
+	struct session_variant variant;
+};
+
+static void described_fini(struct described *d)
+{
+	strvec_fini(&d->files);
+	strvec_fini(&d->annotations);
+	mem_freep(&d->id);
+	mem_freep(&d->root);
+	json_unrefp(&d->config);
+}
+
+/* Run build() and find the container it gave. */
+static struct err *describe(struct pipeline *p, struct described *d)
 {
 	AUTO_BUF struct buf result = {0};
-	AUTO_STRVEC struct strvec files = {0}, annotations = {0};
-	AUTO_FREE char *id = NULL;
-	AUTO_JSON json_t *config = NULL;
-	struct session_variant v = {0};
 
 	TRY(prepare(p));
 	TRY(run_loader(p, &result));
-	TRY(container_id(p, buf_str(&result), &id, &files));
-	TRY(find_variant(p, id, &annotations, &config, &v));
-	/* What Python names of it is the real path. */
-	AUTO_FREE char *root = realpath(p->root, NULL);
-	TRY(session_evaluate(p->session, &v, root, p->rq->cancel, out));
-	return add_scripts(p, &files, out);
+	TRY(container_id(p, buf_str(&result), &d->id, &d->files));
+	d->root = realpath(p->root, NULL);
+	return find_variant(p, d->id, &d->annotations, &d->config, &d->variant);
 }
 
-struct err *pipeline_evaluate(struct engine *e, const struct pipeline_request *rq, struct evaluation *out)
+static struct err *build(struct pipeline *p, struct build_result *out)
 {
-	struct pipeline p = {.engine = e, .rq = rq, .evaluate = true};
-	struct evaluation made;
+	AUTO(described_fini) struct described d = {0};
+	struct descriptor image = {0};
 
-	evaluation_init(&made);
-	struct err *failed = evaluate(&p, &made);
-	if (!failed) {
-		*out = made;
-		evaluation_init(&made);
-	}
-	evaluation_fini(&made);
-	pipeline_fini(&p);
-	return failed;
+	TRY(describe(p, &d));
+	const struct session_image_options opt = {
+		.codec = p->rq->codec,
+		.cancel = p->rq->cancel,
+		.evaluated = p->rq->evaluated,
+		.evaluated_root = d.root,
+	};
+	TRY(session_image(p->session, &d.variant, 1, &opt, &image, out));
+	return p->rq->evaluated ? add_scripts(p, &d.files, p->rq->evaluated) : NULL;
 }
 
 struct err *pipeline_build(struct engine *e, const struct pipeline_request *rq, struct build_result *out)
@@ -360,4 +347,27 @@ struct err *pipeline_build(struct engine *e, const struct pipeline_request *rq, 
 
 	pipeline_fini(&p);
 	return failed;
+}
+
+static struct err *evaluate(struct pipeline *p, struct evaluation *out)
+{
+	AUTO(described_fini) struct described d = {0};
+
+	TRY(describe(p, &d));
+	TRY(session_evaluate(p->session, &d.variant, d.root, p->rq->cancel, out));
+	return add_scripts(p, &d.files, out);
+}
+
+struct err *pipeline_evaluate(struct engine *e, const struct pipeline_request *rq, struct evaluation *out)
+{
+	struct pipeline p = {.engine = e, .rq = rq, .evaluate = true};
+	AUTO(evaluation_fini) struct evaluation made;
+
+	evaluation_init(&made);
+	struct err *failed = evaluate(&p, &made);
+	pipeline_fini(&p);
+	TRY(failed);
+	*out = made;
+	evaluation_init(&made);
+	return NULL;
 }

@@ -26,6 +26,7 @@ struct pipeline_request {
 	unsigned jobs;
 	enum pull_policy pull;
 	enum codec codec;
+	struct evaluation *evaluated; /* as in build_request */
 	struct event_stream *events;
 	const struct cancel *cancel;
 };

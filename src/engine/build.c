@@ -107,6 +107,8 @@ struct err *build_make_image(struct build *b, struct build_result *out)
 {
 	TRY(solve_image(b));
 	collect_pins(b, out);
+	if (b->rq->evaluated)
+		TRY(build_describe(b, b->rq->evaluated_root, b->rq->evaluated));
 	return b->rq->no_image ? NULL : build_assemble(b, out);
 }
 

@@ -26,6 +26,7 @@
 
 /* The machine's settings (docs/formats.md, "Machine configuration"). */
 struct settings;
+struct evaluation;
 
 struct engine_options {
 	const char *home;        /* NULL: $COOPER_HOME, else the configured place, else the default */
@@ -95,8 +96,11 @@ struct build_request {
 	enum codec codec; /* CODEC_NONE: gzip */
 	unsigned jobs;
 	bool shell_on_failure;
-	bool no_image;      /* solve only; no layers are packed */
-	const char *locked; /* JSON text of a build record whose pins are to be used; NULL: none */
+	bool no_image;                /* solve only; no layers are packed */
+	const char *locked;           /* JSON text of a build record whose pins are to be used; NULL: none */
+	struct evaluation *evaluated; /* initialized; filled with what it is made from. NULL: not wanted */
+	const char
+		*evaluated_root; /* directory that paths of the machine in it are relative to; NULL: none */
 	struct event_stream *events;
 	const struct cancel *cancel;
 };

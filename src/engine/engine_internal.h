@@ -103,3 +103,5 @@ MUST_USE struct err *engine_put_image(struct engine *e, const struct image_parts
 
 /* evaluate.c: of a lowered build. root: what paths of the machine are shown relative to; may be NULL. */
 MUST_USE struct err *build_evaluate(struct build *b, const char *root, struct evaluation *out);
+/* Of one that was solved; before its image is assembled. */
+MUST_USE struct err *build_describe(struct build *b, const char *root, struct evaluation *out);

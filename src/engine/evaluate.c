@@ -304,15 +304,13 @@ static struct err *collect(struct collecting *c)
 	return NULL;
 }
 
-struct err *build_evaluate(struct build *b, const char *root, struct evaluation *out)
+struct err *build_describe(struct build *b, const char *root, struct evaluation *out)
 {
 	AUTO(map_freep) struct map *seen = map_new(NULL);
 	AUTO(evaluation_fini) struct evaluation e;
 	struct collecting c = {.build = b, .root = root, .seen = seen, .out = &e};
 
 	evaluation_init(&e);
-	b->evaluate = true;
-	TRY(build_solve(b, b->file.root, NULL, &b->solved));
 	TRY(build_inputs_digest(b, &e.inputs));
 	e.config = json_deep_copy(b->file.config);
 	strvec_push_all(&e.annotations, b->rq->annotations);
@@ -320,6 +318,13 @@ struct err *build_evaluate(struct build *b, const char *root, struct evaluation 
 	*out = e;
 	evaluation_init(&e);
 	return NULL;
+}
+
+struct err *build_evaluate(struct build *b, const char *root, struct evaluation *out)
+{
+	b->evaluate = true;
+	TRY(build_solve(b, b->file.root, NULL, &b->solved));
+	return build_describe(b, root, out);
 }
 
 static struct err *evaluate(struct build *b, struct evaluation *out)

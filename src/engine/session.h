@@ -102,10 +102,12 @@ struct session_variant {
 	const char *const *annotations; /* "K=V"; may be NULL */
 };
 struct session_image_options {
-	enum codec codec;            /* of layers made here; CODEC_NONE: gzip */
-	bool recode;                 /* codec is for all layers, and CODEC_NONE means none */
-	bool docker_types;           /* Docker's media types instead of OCI's */
-	const struct cancel *cancel; /* may be NULL */
+	enum codec codec;             /* of layers made here; CODEC_NONE: gzip */
+	bool recode;                  /* codec is for all layers, and CODEC_NONE means none */
+	bool docker_types;            /* Docker's media types instead of OCI's */
+	const struct cancel *cancel;  /* may be NULL */
+	struct evaluation *evaluated; /* as in build_request, of the first variant */
+	const char *evaluated_root;
 };
 /* Into the store: one variant a manifest, several an index sorted by platform. result (zeroed, may be NULL)
  * is of the first. */

@@ -123,10 +123,14 @@ static unsigned count_cached(const struct session *s, const struct solve_result 
 }
 
 static struct err *build_variant(struct session *s, const struct session_variant *v,
-	const struct session_image_options *opt, struct build_result *out)
+	const struct session_image_options *opt, bool first, struct build_result *out)
 {
 	struct build_request rq = s->rq;
 
+	if (first) {
+		rq.evaluated = opt->evaluated;
+		rq.evaluated_root = opt->evaluated_root;
+	}
 	rq.cancel = opt->cancel;
 	rq.codec = opt->codec;
 	rq.annotations = v->annotations;
@@ -191,7 +195,7 @@ struct err *session_image(struct session *s, const struct session_variant *varia
 		return err_new(ERR_INVALID, "there is no container to make an image of");
 	for (size_t i = 0; !e && i < count; i++) {
 		struct build_result r = {0};
-		e = build_variant(s, &variants[i], opt, &r);
+		e = build_variant(s, &variants[i], opt, i == 0, &r);
 		if (!e && opt->recode)
 			e = engine_recode_layers(s->engine, opt->codec, &io, &r.manifest);
 		if (!e && opt->docker_types)

@@ -4,6 +4,9 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "release/release_internal.h"
+#include "store/store.h"
+
+#include <string.h>
 
 static struct err *no_nix(const struct release_plan *p)
 {
@@ -25,7 +28,58 @@ struct err *release_evaluate(struct engine *e, const struct release_request *rq,
 		failed = pipeline_evaluate(e, &r.pipeline, out);
 	else
 		failed = engine_evaluate(e, &r.docker, out);
+	if (!failed)
+		release_note(e, out);
 	return failed;
+}
+
+struct err *release_relabel(struct engine *e, const struct release_request *rq,
+	const struct release_plan *plan, const struct release_job *j, const struct evaluation *evaluated,
+	const struct digest *image, struct descriptor *out)
+{
+	(void)rq;
+	return j->kind == KIND_NIX ? no_nix(plan) : engine_relabel(e, evaluated, image, out);
+}
+
+/* ---- what was seen before ---- */
+
+/* "local" record "inputs:<hex>"; more is not worth keeping. */
+#define NOTE_MAX (4u << 20)
+
+static void note_key(const struct digest *inputs, struct buf *out)
+{
+	char hex[DIGEST_TEXT_MAX];
+
+	buf_addf(out, "inputs:%s", digest_hex(inputs, hex));
+}
+
+void release_note(struct engine *e, const struct evaluation *evaluation)
+{
+	AUTO_JSON json_t *o = evaluation_json(evaluation);
+	AUTO_FREE char *text = json_dump(o, false);
+	AUTO_BUF struct buf key = {0}, have = {0};
+	bool found = false;
+
+	note_key(&evaluation->inputs, &key);
+	struct err *failed = store_record_get(engine_store(e), "local", buf_cstr(&key), &have, &found);
+	if (!failed && !found && strlen(text) <= NOTE_MAX)
+		failed = store_record_put(engine_store(e),
+			&(struct store_record){"local", buf_cstr(&key), str_c(text), NULL, 0});
+	err_ignore(failed, "it only explains");
+}
+
+struct err *release_recall(struct engine *e, const struct digest *inputs, struct evaluation *out, bool *found)
+{
+	AUTO_BUF struct buf key = {0}, text = {0};
+
+	note_key(inputs, &key);
+	TRY(store_record_get(engine_store(e), "local", buf_cstr(&key), &text, found));
+	if (!*found)
+		return NULL;
+	struct err *failed = evaluation_parse(buf_str(&text), out);
+	*found = !failed;
+	err_ignore(failed, "an older form: it only explains");
+	return NULL;
 }
 
 struct release_job *release_plan_job(const struct release_plan *p, bool nix)
@@ -112,9 +166,9 @@ static struct err *no_job(const struct main_builds *m, const char *container, bo
 		nix ? "no default.nix" : "neither a container.py nor a Dockerfile", m->ref);
 }
 
-static struct err *evaluate_main(struct main_builds *m, const char *container, bool nix, struct main_build *b)
+static struct release_request request_of(const struct main_builds *m, const char *container)
 {
-	const struct release_request rq = {
+	return (struct release_request){
 		.repo = m->repo,
 		.name = container,
 		.ref = m->commit.id,
@@ -122,15 +176,29 @@ static struct err *evaluate_main(struct main_builds *m, const char *container, b
 		.events = m->events,
 		.cancel = m->cancel,
 	};
+}
+
+static struct err *plan_main(struct main_builds *m, const char *container, bool nix, struct main_build *b)
+{
+	const struct release_request rq = request_of(m, container);
 	struct err *e = release_plan_make(&rq, &b->plan);
 
 	if (err_kind(e) == ERR_NOT_FOUND)
 		return err_wrap(e, "on %s", m->ref);
 	TRY(e);
 	b->job = release_plan_job(&b->plan, nix);
-	if (!b->job)
-		return no_job(m, container, nix);
-	return release_evaluate(m->engine, &rq, &b->plan, b->job, &b->evaluation);
+	return b->job ? NULL : no_job(m, container, nix);
+}
+
+/* Only a wish to stop is passed on. */
+static struct err *settle(struct main_build *b, struct err *e)
+{
+	if (err_kind(e) == ERR_CANCELED)
+		return e;
+	if (e)
+		b->error = err_text(e);
+	err_free(e);
+	return NULL;
 }
 
 struct err *main_builds_get(
@@ -142,16 +210,23 @@ struct err *main_builds_get(
 	if (!b) {
 		b = mem_new(struct main_build);
 		evaluation_init(&b->evaluation);
-		struct err *e = evaluate_main(m, container, nix, b);
-		if (err_kind(e) == ERR_CANCELED) {
-			free_build(b);
-			return e;
-		}
-		if (e)
-			b->error = err_text(e);
-		err_free(e);
 		map_set_c(m->builds, key, b);
+		TRY(settle(b, plan_main(m, container, nix, b)));
 	}
 	*out = b;
 	return NULL;
+}
+
+struct err *main_builds_evaluate(struct main_builds *m, const struct main_build *build)
+{
+	struct main_build *b = (struct main_build *)(uintptr_t)build;
+
+	if (!b->job || b->evaluated)
+		return NULL;
+	const struct release_request rq = request_of(m, b->plan.container.name);
+	struct err *e = release_evaluate(m->engine, &rq, &b->plan, b->job, &b->evaluation);
+	if (e && err_kind(e) != ERR_CANCELED)
+		e = err_wrap(e, "on %s", m->ref);
+	b->evaluated = true;
+	return settle(b, e);
 }

@@ -2,6 +2,7 @@
 /* What a released image says of itself. */
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/evaluate.h"
 #include "registry/registry.h"
 #include "release/release_internal.h"
 
@@ -37,6 +38,9 @@ static void read_config(const struct image_config *cfg, struct image_facts *out)
 		json_string_value(json_object_get(labels, "org.opencontainers.image.revision"));
 	if (revision && strlen(revision) == 40 && strspn(revision, "0123456789abcdef") == 40)
 		memcpy(out->revision, revision, sizeof(out->revision));
+	const char *inputs = json_string_value(json_object_get(labels, INPUTS_LABEL));
+	if (inputs && digest_valid(str_c(inputs)))
+		err_ignore(digest_parse(str_c(inputs), &out->inputs), "it was found to be one");
 	const char *created = json_string_value(json_object_get(cfg->json, "created"));
 	struct err *e = created ? clock_parse_rfc3339(str_c(created), &out->created) : NULL;
 	if (e)
@@ -53,6 +57,7 @@ struct err *image_facts_read(struct engine *e, bool embedded, const struct refer
 	struct platform host;
 	platform_host(&host);
 	TRY(images_resolve_platform(s, &top.digest, &host, &image));
+	out->image = image.digest;
 	AUTO(manifest_fini) struct manifest m = {0};
 	AUTO(image_config_fini) struct image_config cfg = {0};
 	TRY(images_read(s, &image.digest, &m, &cfg));

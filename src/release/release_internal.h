@@ -34,6 +34,11 @@ struct job_run {
 	char **failed_text; /* as release_run's; may be NULL */
 };
 MUST_USE struct err *release_run_job(struct engine *e, const struct job_run *r);
+/* image under the job's name, never over another one: ERR_EXISTS. The job's already says whether it was
+ * there.
+ */
+MUST_USE struct err *release_publish(
+	struct engine *e, const struct job_run *r, const struct descriptor *image);
 /* "registry/namespace/": what the images of the repository begin with. Caller frees. */
 char *release_prefix(const struct repo_config *cfg);
 void listed_tag_fini(struct listed_tag *t);
@@ -47,9 +52,11 @@ int tag_order_cmp(const struct tag_order *a, const struct tag_order *b);
 /* What an image says of itself. Also set in part when reading it fails. */
 struct image_facts {
 	struct digest digest;
-	char revision[41]; /* the label; "" if there is none */
-	int64_t created;   /* 0: unknown */
-	uint64_t size;     /* of its layers */
+	struct digest image;  /* manifest for this machine: of an index one of its own, else digest */
+	struct digest inputs; /* the label; unset if there is none */
+	char revision[41];    /* the label; "" if there is none */
+	int64_t created;      /* 0: unknown */
+	uint64_t size;        /* of its layers */
 };
 /* embedded: from the registry of the local store, else from where ref says; manifest and config come into the
  * store. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 #include "registry/registry.h"
+#include "release/evaluate.h"
 #include "release/release.h"
 #include "release/release_internal.h"
 #include "repo/repo.h"
@@ -14,15 +15,15 @@ static struct err *explain_exists(struct err *e, const struct release_job *j)
 		"differs");
 }
 
-static struct err *push(struct engine *e, const struct job_run *r, const struct build_result *built,
+static struct err *push(struct engine *e, const struct job_run *r, const struct descriptor *image,
 	struct reference *ref, const struct transfer_io *io)
 {
 	struct remote *remote = NULL;
 	TRY(engine_remote(e, &remote));
-	return remote_push(remote, &built->manifest, ref, false, io, &r->job->already);
+	return remote_push(remote, image, ref, false, io, &r->job->already);
 }
 
-static struct err *publish(struct engine *e, const struct job_run *r, const struct build_result *built)
+struct err *release_publish(struct engine *e, const struct job_run *r, const struct descriptor *image)
 {
 	AUTO(reference_fini) struct reference ref = {0};
 	struct release_job *j = r->job;
@@ -32,18 +33,18 @@ static struct err *publish(struct engine *e, const struct job_run *r, const stru
 	TRY(reference_parse(j->reference, false, &ref));
 	/* who pulls from this store has nowhere else to get a base's layers */
 	if (own && !r->own_registry)
-		TRY(engine_fetch_missing(e, &built->manifest.digest, &io));
+		TRY(engine_fetch_missing(e, &image->digest, &io));
 	if (r->may_publish)
 		TRY(r->may_publish(r->may_publish_ctx));
 	if (own && r->own_registry) {
 		mem_freep(&ref.registry);
 		ref.registry = mem_strdup(r->own_registry);
 	} else if (own) {
-		return explain_exists(registry_publish(engine_store(e), ref.repository, j->tag,
-					      &built->manifest, false, &j->already),
+		return explain_exists(
+			registry_publish(engine_store(e), ref.repository, j->tag, image, false, &j->already),
 			j);
 	}
-	return explain_exists(push(e, r, built, &ref, &io), j);
+	return explain_exists(push(e, r, image, &ref, &io), j);
 }
 
 static struct err *not_yet(const struct release_plan *p)
@@ -61,7 +62,10 @@ struct err *release_run_job(struct engine *e, const struct job_run *r)
 		return not_yet(r->plan);
 	AUTO(build_result_fini) struct build_result built = {0};
 	AUTO(job_request_fini) struct job_request asked;
+	AUTO(evaluation_fini) struct evaluation made_from;
+	evaluation_init(&made_from);
 	job_request_make(r->rq, r->plan, j, &asked);
+	asked.docker.evaluated = asked.pipeline.evaluated = &made_from;
 	struct err *why = j->kind == KIND_CONTAINER_PY ? pipeline_build(e, &asked.pipeline, &built)
 						       : engine_build(e, &asked.docker, &built);
 	if (why) {
@@ -71,7 +75,8 @@ struct err *release_run_job(struct engine *e, const struct job_run *r)
 		}
 		return why;
 	}
-	TRY(publish(e, r, &built));
+	TRY(release_publish(e, r, &built.manifest));
+	release_note(e, &made_from);
 	j->digest = built.manifest.digest;
 	j->inputs = built.inputs;
 	return NULL;

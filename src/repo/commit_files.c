@@ -24,8 +24,7 @@ struct err *repo_check_committed(struct repo *r, const struct strvec *files)
 		"commit or stash them first, or commit by hand afterwards");
 }
 
-/* Our environment, without what git sets for hooks: it would name another index or repository. */
-static void git_environment(struct strvec *env)
+void repo_git_environment(struct strvec *env)
 {
 	static const char *const local[] = {
 		"GIT_DIR=", "GIT_WORK_TREE=", "GIT_INDEX_FILE=", "GIT_COMMON_DIR=", "GIT_OBJECT_DIRECTORY=",
@@ -51,7 +50,7 @@ static struct err *git_commit_files(
 	strvec_push(&argv, message);
 	strvec_push(&argv, "--");
 	strvec_push_all(&argv, strvec_list(files));
-	git_environment(&env);
+	repo_git_environment(&env);
 	const struct foreground_request rq = {
 		.argv = strvec_list(&argv), .env = strvec_list(&env), .dir = r->root, .pass_fd = -1};
 	struct foreground f;

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-extern char **environ;
-
 bool repo_shallow(const struct repo *r)
 {
 	return repo_is_shallow(r);
@@ -92,7 +90,7 @@ static struct err *write_commit(
 static void commit_environment(const char *index, const struct commit *head, struct strvec *env)
 {
 	AUTO_FREE char *when = mem_printf("%lld +0000", (long long)(head->time / 1000000000));
-	strvec_push_all(env, (const char *const *)environ);
+	repo_git_environment(env);
 	envlist_set(env, "GIT_INDEX_FILE", index);
 	envlist_set(env, "GIT_AUTHOR_DATE", when);
 	envlist_set(env, "GIT_COMMITTER_DATE", when);

@@ -18,6 +18,8 @@ void repo_fill_commit(const struct repo *r, const git_commit *c, struct commit *
 /* The id of a commit that is known to be one. */
 MUST_USE struct err *repo_oid(const struct repo *r, const char *hex, git_oid *out);
 MUST_USE struct err *repo_commit_tree(const struct repo *r, const struct commit *c, git_tree **out);
+/* Our environment for git, without what it sets for hooks: that would name another index or repository. */
+void repo_git_environment(struct strvec *env);
 /* Has the clone been cut off (git clone --depth)? */
 bool repo_is_shallow(const struct repo *r);
 /* Commits whose ids begin with hex (4 to 40 characters, borrowed); commits is the answer, of git_oid. Objects

@@ -23,7 +23,8 @@ def test_build_gets_the_sources_and_its_container_is_synced(repo):
     repo.container(GOOD)
     done = repo.load(rules=[])
     assert (done.code, done.err) == (0, "")
-    assert list(done.result) == ["id"]
+    assert list(done.result) == ["id", "files"]
+    assert done.result["files"] == ["containers/one/container.py"]
     (_, (field, args)) = done.chain
     assert field == "withDirectory" and args["path"] == "/src"
     assert [f for f, _ in args["source"]] == ["host", "directory"]
