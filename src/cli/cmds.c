@@ -8,6 +8,7 @@ const struct command *const commands[] = {
 	&cmd_list,
 	&cmd_pin,
 	&cmd_affected,
+	&cmd_promote,
 	&cmd_new,
 	&cmd_check,
 	&cmd_serve,

@@ -10,6 +10,7 @@ extern const struct command cmd_release;
 extern const struct command cmd_list;
 extern const struct command cmd_pin;
 extern const struct command cmd_affected;
+extern const struct command cmd_promote;
 extern const struct command cmd_new;
 extern const struct command cmd_check;
 extern const struct command cmd_serve;

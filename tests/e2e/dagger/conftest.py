@@ -69,6 +69,14 @@ def world(tmp_path_factory, busybox_tar):
     return made
 
 
+@pytest.fixture
+def another_cooper(tmp_path, busybox_tar):
+    """Another machine: a store of its own with busybox:latest."""
+    made = above.Cooper(tmp_path / "another")
+    made("image", "import", busybox_tar, "--name", "busybox:latest")
+    return made
+
+
 @pytest.fixture(scope="session")
 def clients(world):
     made = {name: sdks.Client(name, world.session) for name in sdks.NAMES}
