@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "dagger/dagger.h"
+#include "dagger/printed.h"
 #include "sys/file.h"
 #include "sys/process_foreground.h"
 
@@ -119,6 +120,8 @@ static struct err *arguments(const struct pipeline *p, struct strvec *argv)
 	TRY(find_loader(&loader));
 	strvec_push(argv, python && *python ? python : "python3");
 	strvec_push(argv, "-E");
+	if (rq->print_events)
+		strvec_push(argv, "-u"); /* lines when they are printed, also into a pipe */
 	strvec_push(argv, loader);
 	strvec_pushf(argv, "--result=%d", FOREGROUND_FD);
 	strvec_pushf(argv, "--root=%s", p->root);
@@ -158,10 +161,11 @@ static struct err *read_result(int from, const struct cancel *cancel, struct buf
 	return err_new(ERR_INVALID, "what container.py gave is larger than %u bytes", RESULT_MAX);
 }
 
-/* Run it, and what it said at its end. */
-static struct err *run_loader(const struct pipeline *p, struct buf *result)
+/* Run it, and what it said at its end. output_fd as in foreground_request; closed here. */
+static struct err *run_program(const struct pipeline *p, int output_fd, struct buf *result)
 {
 	AUTO_STRVEC struct strvec argv = {0}, env = {0};
+	AUTO_FD int output = output_fd > 0 ? output_fd : -1;
 	struct foreground child;
 	int ends[2], status = 0;
 
@@ -171,14 +175,18 @@ static struct err *run_loader(const struct pipeline *p, struct buf *result)
 		return err_sys(errno, "making a pipe");
 	AUTO_FD int from = ends[0];
 	AUTO_FD int to = ends[1];
-	const struct foreground_request rq = {
-		.argv = strvec_list(&argv), .env = strvec_list(&env), .dir = p->root, .pass_fd = to};
+	const struct foreground_request rq = {.argv = strvec_list(&argv),
+		.env = strvec_list(&env),
+		.dir = p->root,
+		.pass_fd = to,
+		.output_fd = output_fd};
 	struct err *e = foreground_start(&rq, &child);
 	if (err_kind(e) == ERR_NOT_FOUND)
 		return err_hint(e, "container.py needs Python with the dagger-io package; COOPER_PYTHON "
 				   "names the interpreter");
 	TRY(e);
 	fd_closep(&to);
+	fd_closep(&output);
 	e = read_result(from, p->rq->cancel, result);
 	fd_closep(&from); /* a loader that has more to say must not wait for us */
 	struct err *waited = foreground_wait(&child, p->rq->cancel, &status);
@@ -187,6 +195,18 @@ static struct err *run_loader(const struct pipeline *p, struct buf *result)
 	if (!e && !result->len)
 		e = err_new(ERR_EXITED, "the Python process of %s ended with status %d and gave nothing",
 			p->rq->file, status);
+	return e;
+}
+
+static struct err *run_loader(const struct pipeline *p, struct buf *result)
+{
+	struct printed *printed = NULL;
+	int fd = 0;
+
+	if (p->rq->print_events)
+		TRY(printed_start(p->rq->events, &printed, &fd));
+	struct err *e = run_program(p, fd, result);
+	printed_end(printed);
 	return e;
 }
 

@@ -28,11 +28,13 @@ struct pipeline_request {
 	enum codec codec;
 	struct evaluation *evaluated; /* as in build_request */
 	struct event_stream *events;
+	/* What build() prints, and the traceback of an error in it, become lines of events; else they go to
+	 * our standard output and error. */
+	bool print_events;
 	const struct cancel *cancel;
 };
 
-/* As engine_build. What build() prints goes to our standard error; so does the traceback of an error in it.
- */
+/* As engine_build. */
 MUST_USE struct err *pipeline_build(
 	struct engine *e, const struct pipeline_request *rq, struct build_result *out);
 

@@ -50,6 +50,7 @@ static void pipeline_request(
 		.no_cache = rq->no_cache,
 		.created = p->commit.time,
 		.events = rq->events,
+		.print_events = rq->events != NULL,
 		.cancel = rq->cancel,
 	};
 	if (p->dirty) {

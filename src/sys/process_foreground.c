@@ -31,6 +31,8 @@ static int become(const struct foreground_request *rq, int report, pid_t parent)
 	int lifted = fcntl(report, F_DUPFD_CLOEXEC, FOREGROUND_FD + 1);
 	if (lifted < 0)
 		return report;
+	if (rq->output_fd > 0 && (dup2(rq->output_fd, 1) < 0 || dup2(rq->output_fd, 2) < 0))
+		return lifted;
 	/* dup2 onto itself would leave the close-on-exec flag. */
 	if (rq->pass_fd == FOREGROUND_FD ? fcntl(FOREGROUND_FD, F_SETFD, 0) < 0
 					 : rq->pass_fd >= 0 && dup2(rq->pass_fd, FOREGROUND_FD) < 0)

@@ -21,6 +21,7 @@ struct foreground_request {
 	const char *const *env;
 	const char *dir; /* NULL: ours */
 	int pass_fd;     /* becomes FOREGROUND_FD; -1: none */
+	int output_fd;   /* becomes its standard output and error; 0: ours */
 };
 struct foreground {
 	pid_t pid;

@@ -177,3 +177,20 @@ def test_session_runs_a_program_and_has_its_status(lab, tmp_path):
     run = lab("session", "--", PYTHON, program, code=5)
     assert "from-the-step\n" in run.out
     assert "no program" in lab("session", "--", "/no/such/program", code=1).err
+
+
+def test_the_log_of_a_release_has_what_the_file_printed(lab):
+    lab("release", "web", "--progress", "quiet")
+    text = GOOD.replace("    page =", '    print("printed", flush=False)\n    print("not a line", end="")\n    page =')
+    lab.write("containers/web/container.py", text)
+    lab.commit("prints")
+    told = lab("release", "web", "--json")
+    done = json.loads(told.out)
+    log = lab("logs", done["run"], "-j", 0).out
+    assert "\nprinted\n" in log and "\nnot a line\n" in log and "published" in log.splitlines()[-1]
+    assert "printed\n" in told.err
+    lab.write("containers/web/container.py", text.replace("    page =", "    1 // 0\n    page ="))
+    lab.commit("raises")
+    failed = lab("release", "web", "--detach", "--follow", code=1)
+    for part in ("\nprinted\n", "Traceback", "1 // 0", "ZeroDivisionError", "containers/web/container.py:11"):
+        assert part in failed.out, part
