@@ -4,7 +4,12 @@
 #include "base/mem.h"
 #include "cli/cmds.h"
 #include "registry/registry.h"
+#include "release/runs.h"
 #include "store/maintain.h"
+
+/* What the history of runs keeps whatever their age: what "cooper logs" lists. */
+#define RUNS_KEPT 20
+#define RUNS_KEPT_FOR (14 * 86400 * CLOCK_SECOND)
 
 struct store_args {
 	bool json, all, dry_run, repair;
@@ -79,13 +84,21 @@ static struct err *run_du(struct cli *c, void *args, const struct strvec *operan
 	return NULL;
 }
 
+static struct err *prune_runs(struct engine *eng, int64_t keep_for, uint64_t *removed)
+{
+	AUTO(runs_closep) struct runs *runs = NULL;
+
+	TRY(runs_open(engine_home(eng), &runs));
+	return runs_prune(runs, keep_for ? keep_for : RUNS_KEPT_FOR, RUNS_KEPT, removed);
+}
+
 static struct err *run_gc(struct cli *c, void *args, const struct strvec *operands)
 {
 	struct store_args *sa = args;
 	AUTO(engine_closep) struct engine *eng = NULL;
 	struct store_gc_options opt = {.keep_bytes = sa->keep_bytes, .all = sa->all, .dry_run = sa->dry_run};
 	struct store_gc_result r = {0};
-	uint64_t days = 0, logs = 0;
+	uint64_t days = 0, logs = 0, runs = 0;
 
 	(void)operands;
 	if (sa->keep && (!str_to_u64(str_c(sa->keep), &days) || days > 36500))
@@ -98,6 +111,7 @@ static struct err *run_gc(struct cli *c, void *args, const struct strvec *operan
 	if (!opt.dry_run) {
 		TRY(registry_prune(engine_store(eng), 0, c->cancel, NULL));
 		TRY(engine_prune_logs(eng, &logs));
+		TRY(prune_runs(eng, opt.keep_for, &runs));
 	}
 	TRY(store_gc(engine_store(eng), &opt, c->cancel, &r));
 	const struct count rows[] = {
@@ -106,10 +120,11 @@ static struct err *run_gc(struct cli *c, void *args, const struct strvec *operan
 		{"trees", r.trees, 0},
 		{"blobs", r.blobs, 0},
 		{"volumes", r.volumes, 0},
+		{"runs", runs, 0},
 		{sa->dry_run ? "would free" : "freed", 0, r.bytes},
 	};
 	print_counts(c, sa->json, rows, ARRAY_LEN(rows));
-	if (!sa->json && !r.records && !r.layers && !r.trees && !r.blobs && !r.volumes && !logs)
+	if (!sa->json && !r.records && !r.layers && !r.trees && !r.blobs && !r.volumes && !logs && !runs)
 		fprintf(c->out, "nothing to free\n");
 	return NULL;
 }
@@ -165,7 +180,9 @@ const struct command cmd_store_gc = {
 	.name = "store gc",
 	.summary = "free what nothing refers to and what was not used for long",
 	.operands = "",
-	.details = "May run beside builds, pushes and pulls. Named images and released tags are kept.",
+	.details =
+		"May run beside builds, pushes and pulls. Named images and released tags are kept, and the "
+		"newest 20 runs.",
 	.options = gc_options,
 	.option_count = ARRAY_LEN(gc_options),
 	.args_size = sizeof(struct store_args),

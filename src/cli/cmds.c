@@ -5,6 +5,8 @@ const struct command *const commands[] = {
 	&cmd_build,
 	&cmd_version,
 	&cmd_release,
+	&cmd_logs,
+	&cmd_cancel,
 	&cmd_list,
 	&cmd_pin,
 	&cmd_affected,
@@ -29,6 +31,11 @@ const struct command *const commands[] = {
 	&cmd_store_verify,
 	&cmd_doctor,
 	&cmd_completion,
+	NULL,
+};
+
+const struct command *const hidden_commands[] = {
+	&cmd_release_worker,
 	NULL,
 };
 

@@ -6,7 +6,8 @@
 
 extern const struct command cmd_build;
 extern const struct command cmd_version;
-extern const struct command cmd_release;
+extern const struct command cmd_release, cmd_release_worker;
+extern const struct command cmd_logs, cmd_cancel;
 extern const struct command cmd_list;
 extern const struct command cmd_pin;
 extern const struct command cmd_affected;

@@ -52,7 +52,8 @@ struct command {
 };
 #define UNLIMITED ((unsigned)-1)
 
-extern const struct command *const commands[]; /* NULL-terminated, in the order of the help */
+extern const struct command *const commands[];        /* NULL-terminated, in the order of the help */
+extern const struct command *const hidden_commands[]; /* likewise; cooper starts them itself */
 extern const struct option global_options[];
 extern const size_t global_option_count;
 

@@ -40,6 +40,11 @@ const struct command *command_find(char *const *argv, size_t *words)
 			return commands[i];
 		}
 	}
+	for (size_t i = 0; argv[0] && !best && hidden_commands[i]; i++)
+		if (cstr_eq(argv[0], hidden_commands[i]->name)) {
+			best = hidden_commands[i];
+			*words = 1;
+		}
 	return best;
 }
 

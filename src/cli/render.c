@@ -205,6 +205,13 @@ static struct err *choose_mode(FILE *err, const char *progress, enum display_mod
 	return NULL;
 }
 
+struct err *display_check_progress(const char *progress)
+{
+	enum display_mode mode;
+
+	return choose_mode(stderr, progress, &mode);
+}
+
 struct err *display_new(FILE *err, const char *progress, const char *log_dir, struct display **out)
 {
 	enum display_mode mode = DISPLAY_PLAIN;

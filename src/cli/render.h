@@ -18,6 +18,8 @@ struct display;
  * frees.
  */
 MUST_USE struct err *display_new(FILE *err, const char *progress, const char *log_dir, struct display **out);
+/* ERR_USAGE for a progress that there is not. */
+MUST_USE struct err *display_check_progress(const char *progress);
 struct event_stream *display_events(struct display *d); /* borrowed */
 /* Show the events of another stream, too; before its first one. d must outlive it. */
 void display_listen(struct display *d, struct event_stream *events);

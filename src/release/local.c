@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "sys/userns.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -36,10 +37,12 @@ static char *requester(void)
 	const char *user = getenv("USER");
 	char host[256] = "";
 
+	if (!user || !*user)
+		user = getenv("LOGNAME");
 	if (gethostname(host, sizeof(host) - 1) < 0)
 		host[0] = '\0';
-	AUTO_FREE char *text =
-		mem_printf("%s@%s", user && *user ? user : "somebody", *host ? host : "somewhere");
+	AUTO_FREE char *number = mem_printf("uid %u", (unsigned)userns_outer_uid());
+	AUTO_FREE char *text = mem_printf("%s@%s", user && *user ? user : number, host);
 	return one_line(text);
 }
 
@@ -95,8 +98,13 @@ static void *watch_job(void *arg)
 			return NULL;
 		if (cancel_is_set(w->over))
 			return NULL;
-		if (!cancel_is_set(w->work->cancel) && !asked_to_stop(w))
+		bool ours = cancel_is_set(w->work->cancel);
+		if (!ours && !asked_to_stop(w))
 			continue;
+		/* Also for those who look after a second ^C, which does not wait. */
+		if (ours)
+			err_ignore(
+				runs_cancel(w->work->runs, w->work->number), "it may have ended by itself");
 		cancel_set(w->cancel);
 		return NULL;
 	}
@@ -122,6 +130,8 @@ static struct err *may_publish(void *ctx)
 static struct err *execute(struct engine *e, struct watch *watch, FILE *log, struct job_result *out)
 {
 	const struct local_work *w = watch->work;
+
+	TRY(start_watch(watch));
 	const struct job_work job = {
 		.repo = w->repo,
 		.job = watch->job,
@@ -134,8 +144,6 @@ static struct err *execute(struct engine *e, struct watch *watch, FILE *log, str
 		.may_publish_ctx = watch,
 		.cancel = watch->cancel,
 	};
-
-	TRY(start_watch(watch));
 	struct err *failed = job_execute(e, &job, out);
 	cancel_set(watch->over);
 	pthread_join(watch->thread, NULL);
@@ -162,6 +170,33 @@ static struct err *work_on(struct engine *e, const struct local_work *w, const s
 	result.status = JOB_FAILURE;
 	result.error = err_text(failed);
 	return err_first(failed, runs_finish(w->runs, job->job.id, job->lease, &result));
+}
+
+static struct err *fail_job(struct runs *r, const struct claimed_job *job, const struct err *why)
+{
+	AUTO_FREE char *text = err_text(why);
+	const char *hint = err_hint_text(why);
+	AUTO_FREE char *line =
+		mem_printf("error: %s\n%s%s%s", text, hint ? "  " : "", hint ? hint : "", hint ? "\n" : "");
+	const struct job_result result = {.status = JOB_FAILURE, .error = text};
+	uint64_t size = 0;
+
+	TRY(runs_log_append(r, job->job.id, job->lease, 0, str_c(line), &size));
+	return runs_finish(r, job->job.id, job->lease, &result);
+}
+
+struct err *local_give_up(struct runs *r, int64_t number, const struct err *why)
+{
+	const struct run_claim claim = {.runner = "local", .via = RUN_VIA_LOCAL, .number = number};
+	bool found = true;
+
+	while (found) {
+		AUTO(claimed_job_fini) struct claimed_job job = {0};
+		TRY(runs_claim(r, &claim, &job, &found));
+		if (found)
+			TRY(fail_job(r, &job, why));
+	}
+	return NULL;
 }
 
 /* ---- the run ---- */

@@ -30,6 +30,9 @@ struct local_work {
  */
 MUST_USE struct err *local_work_off(struct engine *e, const struct local_work *w);
 
+/* For who cannot begin: the run's jobs that wait fail for why, and their logs say so. */
+MUST_USE struct err *local_give_up(struct runs *r, int64_t number, const struct err *why);
+
 /* A job's log as a stream: what is written is in the queue's log at the latest when it is flushed. */
 struct run_log;
 MUST_USE struct err *run_log_open(

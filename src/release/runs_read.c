@@ -260,8 +260,9 @@ struct err *runs_no_such_run(struct runs *r, int64_t number)
 		&q));
 	TRY(runs_step(&q, &row));
 	long long first = runs_column(&q, 0), last = runs_column(&q, 1), ever = runs_column(&q, 2);
-	AUTO_FREE char *kept =
-		first ? mem_printf("there are runs %lld to %lld", first, last) : mem_strdup("there are none");
+	AUTO_FREE char *kept = !first          ? mem_strdup("there are none")
+			       : first == last ? mem_printf("there is only run %lld", first)
+					       : mem_printf("there are runs %lld to %lld", first, last);
 	if (!ever)
 		return err_new(
 			ERR_NOT_FOUND, "there is no run %lld: nothing was released yet", (long long)number);

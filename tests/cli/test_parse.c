@@ -45,6 +45,7 @@ static const struct command make = {.name = "make",
 	.args_size = sizeof(struct args)};
 static const struct command store_ls = {.name = "store ls"}, store_rm = {.name = "store rm"},
 			    store = {.name = "stores"};
+const struct command *const hidden_commands[] = {NULL};
 const struct command *const commands[] = {&make, &store_ls, &store_rm, &store, NULL};
 
 /* One parsed line. */
