@@ -43,6 +43,8 @@ static json_t *tag_json(const struct listed_tag *t)
 		json_set_text(o, "digest", digest_text(&t->digest, text));
 	if (*t->revision)
 		json_set_text(o, "revision", t->revision);
+	if (digest_is_set(&t->inputs))
+		json_set_text(o, "inputs", digest_text(&t->inputs, text));
 	json_set_text(o, "provenance", provenance_name(t->provenance));
 	json_set_text(o, "reason", t->reason);
 	if (t->same_as_main)
@@ -102,10 +104,10 @@ static void print_json(struct cli *c, const struct release_listing *all)
 
 static char *mark(const struct listed_tag *t)
 {
-	if (t->reason)
-		return mem_printf("[%s: %s]", provenance_name(t->provenance), t->reason);
 	if (t->same_as_main)
 		return mem_strdup("[same as main]");
+	if (t->reason)
+		return mem_printf("[%s: %s]", provenance_name(t->provenance), t->reason);
 	return mem_printf("[%s]", provenance_name(t->provenance));
 }
 
@@ -205,12 +207,15 @@ const struct command cmd_list = {
 	.name = "list",
 	.summary = "containers, their released tags, where each tag's commit stands, and what is pinned",
 	.operands = "[NAME]",
-	.details = "[main]: the tag's commit is on the main branch. [branch]: it exists but is not. "
-		   "[same as main]: it is not, but main would build the very same. [unknown]: it cannot be "
-		   "told, and why. Tags that a manifest names are always shown, with the place.",
+	.details =
+		"[main]: the tag's commit is on the main branch. [branch]: it exists but is not. "
+		"[unknown]: it cannot be told, and why. [same as main]: one of these, but main would build "
+		"the very same: \"cooper promote\" makes it main's. Tags that a manifest names are always "
+		"shown, with the place.",
 	.max = 1,
 	.options = options,
 	.option_count = ARRAY_LEN(options),
 	.args_size = sizeof(struct list_args),
+	.builds = true, /* what main would build is evaluated */
 	.run = run,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 #include "registry/registry.h"
+#include "release/evaluate.h"
 #include "release/release.h"
 #include "release/release_internal.h"
 #include "remote/parallel.h"
@@ -266,6 +267,7 @@ static void hand_over(struct candidate *c)
 		.version = version,
 		.tag = steal(&c->tag),
 		.digest = c->facts.digest,
+		.inputs = c->facts.inputs,
 		.provenance = c->trace.provenance,
 		.reason = steal(&c->trace.reason),
 		.created = c->facts.created,
@@ -280,6 +282,42 @@ static void hand_over(struct candidate *c)
 		p->listed = true;
 		vec_push_copy(&t->pinned, &(const struct listed_pin *){p});
 	}
+}
+
+/* ---- what main would build ---- */
+
+static struct err *compare_tag(
+	const struct listing *l, struct main_builds *builds, const char *name, struct listed_tag *t)
+{
+	const struct main_build *b = NULL;
+	TRY(main_builds_get(builds, name, cstr_ends(t->tag, "-nix"), &b));
+	bool fresh = !b->evaluated;
+	TRY(main_builds_evaluate(builds, b));
+	if (fresh && b->job && b->error)
+		event_warn(l->rq->events, (struct source_range){0},
+			"what main would build of %s cannot be told: %s", name, b->error);
+	t->same_as_main =
+		digest_is_set(&b->evaluation.inputs) && digest_eq(&b->evaluation.inputs, &t->inputs);
+	return NULL;
+}
+
+/* Only of containers with tags for which it is a question. */
+static struct err *compare_with_main(struct listing *l)
+{
+	AUTO(main_builds_freep) struct main_builds *builds = NULL;
+	if (!l->out->main)
+		return NULL;
+	/* How the build goes is not what was asked. */
+	TRY(main_builds_open(l->rq->engine, l->rq->repo, NULL, l->rq->cancel, &builds));
+	for (size_t i = 0; i < l->out->containers.len; i++) {
+		struct listed_container *c = vec_at(&l->out->containers, i);
+		for (size_t k = 0; k < c->tags.len; k++) {
+			struct listed_tag *t = vec_at(&c->tags, k);
+			if (t->provenance != PROVENANCE_MAIN && digest_is_set(&t->inputs))
+				TRY(compare_tag(l, builds, c->container.name, t));
+		}
+	}
+	return NULL;
 }
 
 /* ---- all ---- */
@@ -307,7 +345,7 @@ static struct err *make_listing(struct listing *l)
 	TRY(trace_chosen(l));
 	for (size_t i = 0; i < l->candidates.len; i++)
 		hand_over(vec_at(&l->candidates, i));
-	return NULL;
+	return compare_with_main(l);
 }
 
 struct err *release_list(const struct release_list_request *rq, struct release_listing *out)

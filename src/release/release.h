@@ -63,11 +63,12 @@ struct listed_tag {
 	struct digest digest;
 	char revision[41]; /* "" if not known */
 	enum provenance provenance;
-	char *reason;      /* of UNKNOWN */
-	bool same_as_main; /* of BRANCH: main would build the very same, from equal inputs */
-	int64_t created;   /* of the image; 0 unknown */
-	uint64_t size;     /* of its layers; 0 unknown */
-	struct vec pinned; /* of const struct listed_pin *, of its container */
+	char *reason;         /* of UNKNOWN */
+	bool same_as_main;    /* not of MAIN: main would build the very same, from equal inputs */
+	struct digest inputs; /* the label; unset: it has none, or is not known */
+	int64_t created;      /* of the image; 0 unknown */
+	uint64_t size;        /* of its layers; 0 unknown */
+	struct vec pinned;    /* of const struct listed_pin *, of its container */
 };
 struct listed_container {
 	struct container container;

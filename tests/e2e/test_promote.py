@@ -131,7 +131,7 @@ def test_a_squash_merge(lab, other, tmp_path):
     job = lab.branch()["web"]
     main = lab.squash()
     old, new = job["tag"], f"v1.2.3-{main[:7]}"
-    assert "[unknown" in lab("list", "web").out
+    assert "[same as main]" in lab("list", "web").out
     before = lab.pins()
     # what would be done, and nothing is
     (planned,) = lab.promote("--dry-run")["promotions"]
@@ -420,3 +420,31 @@ def test_a_registry_that_refuses(plain):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_list_tells_what_is_the_same_as_main(plain, context):
+    job = plain.branch()["web"]
+
+    def listed():
+        (web,) = json.loads(plain("list", "web", "--json").out)
+        (tag,) = [tag for tag in web["tags"] if tag["tag"] == job["tag"]]
+        return tag["provenance"], tag.get("same_as_main", False)
+
+    assert listed() == ("branch", False) and "[branch]" in plain("list", "web").out
+    plain.git("branch", "kept", "topic")
+    plain.squash()
+    assert listed() == ("branch", True) and "[same as main]" in plain("list").out
+    plain.git("branch", "-q", "-D", "kept")
+    plain.git("reflog", "expire", "--expire=now", "--all")
+    plain.git("gc", "-q", "--prune=now")
+    assert listed() == ("unknown", True)
+    # main is asked, not the work tree
+    plain.write("containers/web/page", "changed\n")
+    assert listed() == ("unknown", True)
+    plain.commit("change")
+    assert listed() == ("unknown", False) and "[unknown: " in plain("list").out
+    # a main that cannot be evaluated is no reason not to list
+    plain.write("containers/web/Dockerfile", "FORM busybox\n")
+    plain.commit("break")
+    run = plain("list", "web")
+    assert job["tag"] in run.out and "what main would build of web cannot be told" in run.err and "Dockerfile:1" in run.err
