@@ -7,10 +7,11 @@
 #include "cli/inputs.h"
 #include "cli/job_text.h"
 #include "cli/render.h"
+#include "cli/via.h"
 #include "release/promote.h"
 
 struct promote_args {
-	const char *progress;
+	const char *progress, *via;
 	struct strvec allow;
 	bool dry_run, commit, env, json;
 };
@@ -21,6 +22,7 @@ static const struct option options[] = {
 	{"dry-run", 'n', OPTION_FLAG, NULL, OPT(dry_run), "show what would be done, and why"},
 	{"commit", 0, OPTION_FLAG, NULL, OPT(commit), "commit the changed manifests, saying what and why"},
 	{"env", 0, OPTION_FLAG, NULL, OPT(env), "also change images named in texts of env and args"},
+	{"via", 0, OPTION_TEXT, "WHERE", OPT(via), "of releases from main: " VIA_HELP},
 	{"allow", 0, OPTION_LIST, "RIGHT", OPT(allow),
 		"security.insecure: let RUN --security=insecure leave the sandbox where main is built"},
 	{"progress", 0, OPTION_TEXT, "MODE", OPT(progress), "auto, tty, plain, json or quiet"},
@@ -198,8 +200,14 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 	struct promote_request rq = {
 		.names = operands, .env = a->env, .commit = a->commit, .cancel = c->cancel};
 
+	AUTO(repo_config_fini) struct repo_config cfg = {0};
+	struct via via;
+
 	TRY(build_allow_parse(&a->allow, &rq.allow_insecure));
 	TRY(repo_open(".", &repo));
+	TRY(repo_config_load(repo, NULL, &cfg));
+	TRY(via_choose(a->via, cfg.server, &via));
+	rq.server = via.server;
 	TRY(engine_open(&c->engine, &eng));
 	AUTO_FREE char *logs = path_join(engine_home(eng), "logs");
 	TRY(display_new(c->err, a->progress, logs, &d));

@@ -27,6 +27,7 @@ struct promote_request {
 	bool env;                    /* also pins in texts of env and args */
 	bool commit;                 /* one commit of the changed files */
 	bool allow_insecure;         /* of what is released from main: as in build_request */
+	const char *server;          /* URL of where releases are queued; NULL: done here */
 	const struct job_text *text; /* of the logs of releases here */
 	struct event_stream *events;
 	const struct cancel *cancel;

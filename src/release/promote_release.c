@@ -105,7 +105,7 @@ static struct err *release_there(struct releasing *w, const char *server)
 struct err *promote_release(const struct promote_request *rq, struct promote_report *r, struct promotion *p)
 {
 	AUTO(releasing_fini) struct releasing w = {.rq = rq, .report = r, .p = p};
-	const char *server = r->config.server;
+	const char *server = rq->server;
 	const struct release_request release = {
 		.repo = rq->repo,
 		.name = p->container,

@@ -25,13 +25,13 @@ def deployment(image, tag):
 class Lab(GitLab):
     """With containers web and db, and branches that are squashed onto main."""
 
-    def __init__(self, top, cooper, registry=None):
+    def __init__(self, top, cooper, registry=None, settings=""):
         self.image = f"{registry or '127.0.0.1:5000'}/lab"
         self.cooper = cooper
         self.foreign = registry is not None
         self.minutes = 0
         files = {f"containers/{name}/{path}": text for name in ("web", "db") for path, text in (("Dockerfile", DOCKERFILE), ("page", f"{name}\n"))}
-        files["cooper.yaml"] = "namespace: lab\n" + (f"registry: {registry}\n" if registry else "")
+        files["cooper.yaml"] = "namespace: lab\n" + (settings or (f"registry: {registry}\n" if registry else ""))
         super().__init__(top, files)
 
     def commit(self, message, **kw):
@@ -448,3 +448,21 @@ def test_list_tells_what_is_the_same_as_main(plain, context):
     plain.commit("break")
     run = plain("list", "web")
     assert job["tag"] in run.out and "what main would build of web cannot be told" in run.err and "Dockerfile:1" in run.err
+
+
+def test_with_a_server(tmp_path, cooper, other):
+    """What is to be built is queued there; a tag over layers that are there needs no runner."""
+    with Cooper(tmp_path / "server").serving() as address:
+        lab = Lab(tmp_path, cooper, address, f"server: http://{address}\n")
+        lab.release = lambda name: Lab.release(lab, name, "--via", "local")
+        lab.branch(("web", "db"))
+        main = lab.squash(also={"containers/web/page": "newer\n"})
+        proc = cooper.start("promote", "--json", "--progress", "plain", cwd=lab.repo)
+        other("runner", "--server", f"http://{address}", "--label", "k8s", "--git", lab.top / "origin.git", "--name", "r1", "--once")
+        out, err = proc.communicate(timeout=60)
+        assert proc.returncode == 0, err
+        by_name = {one["container"]: one for one in json.loads(out)["promotions"]}
+        assert (by_name["web"]["action"], by_name["db"]["action"]) == ("rebuild", "retag")
+        assert by_name["web"]["digest"].startswith("sha256:") and "RUN" not in err
+        assert f"v1.2.3-{main[:7]}" in lab.pins("web") and f"v1.2.3-{main[:7]}" in lab.pins("db")
+        assert "web" in lab("logs").out and lab("logs").out.count("success") == 1
