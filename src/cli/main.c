@@ -148,6 +148,12 @@ static struct err *finish_output(bool *unread)
 	errno = 0;
 	if (!fflush(stdout) && !ferror(stdout))
 		return NULL;
+	/* A write that failed on the way has left no reason, and nothing to flush: the next one fails alike. */
+	if (!errno) {
+		clearerr(stdout);
+		fputc('\n', stdout);
+		fflush(stdout);
+	}
 	*unread = errno == EPIPE;
 	return errno ? err_sys(errno, "writing to standard output")
 		     : err_new(ERR_IO, "writing to standard output");
