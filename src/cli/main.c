@@ -148,7 +148,8 @@ static struct err *finish_output(bool *unread)
 	errno = 0;
 	if (!fflush(stdout) && !ferror(stdout))
 		return NULL;
-	/* A write that failed on the way has left no reason, and nothing to flush: the next one fails alike. */
+	/* A write that failed on the way has left no reason, and nothing to flush: the next one fails alike.
+	 */
 	if (!errno) {
 		clearerr(stdout);
 		fputc('\n', stdout);
