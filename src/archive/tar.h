@@ -88,7 +88,8 @@ struct tar_entry {
 	int64_t mtime; /* ns */
 	uint32_t rdev_major, rdev_minor;
 };
-/* Read data of the entry at hand, as byte_source. */
+/* Read data of the entry at hand, as byte_source. Holes of sparse files, which archives of this kind need not
+ * have, are read as zeros, up to 8 MiB of them in all. */
 struct tar_reader;
 MUST_USE struct err *tar_entry_read(struct tar_reader *r, void *p, size_t *len);
 /* Walk a tar: fn for each entry, in order; it may read the data. */

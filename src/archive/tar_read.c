@@ -16,6 +16,8 @@
 #define DEFAULT_MAX_BYTES (UINT64_C(256) << 30)
 #define DEFAULT_MAX_ENTRIES UINT64_C(10000000)
 #define DEFAULT_MAX_PATH 4096u
+/* Data of entries beyond the bytes that came: holes of sparse files, which cost their maker nothing. */
+#define HOLES_MAX (UINT64_C(8) << 20)
 
 struct tar_reader {
 	struct archive *a;
@@ -23,6 +25,7 @@ struct tar_reader {
 	void *ctx;
 	uint8_t *in;
 	uint64_t in_total; /* bytes the source gave so far */
+	uint64_t read;     /* data that tar_entry_read gave so far */
 	bool source_ended;
 	struct err *source_error;
 	struct tar_limits limits;
@@ -219,6 +222,10 @@ struct err *tar_entry_read(struct tar_reader *r, void *p, size_t *len)
 	la_ssize_t n = IN_C_LOCALE(r, archive_read_data(r->a, p, *len));
 	if (n < 0)
 		return broken(r);
+	r->read += (uint64_t)n;
+	if (r->read > r->in_total + HOLES_MAX)
+		return err_new(
+			ERR_INVALID, "tar entry '%s': a sparse file with more in it than came", r->name);
 	*len = (size_t)n;
 	return NULL;
 }

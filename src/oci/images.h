@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "archive/tar.h"
 #include "base/cancel.h"
 #include "base/compiler.h"
 #include "base/err.h"
@@ -68,6 +69,26 @@ struct image_import {
 	const struct cancel *cancel;
 };
 MUST_USE struct err *images_import(struct store *s, const struct image_import *im, struct vec *names);
+
+/* May change an image config before it is kept. */
+typedef struct err *image_config_edit(void *ctx, json_t *config);
+
+/*
+ * One image from a docker-archive, plain or compressed, that is read once, from a pipe for example: layers
+ * are stored as they pass, wherever manifest.json stands. Those with their digest as name
+ * ("<sha256>/layer.tar") that were stored so before are only hashed. The names in the archive do not count
+ * and none is set: what is stored is held by this process's lease. Everything is verified; the source is read
+ * to its end.
+ */
+struct image_stream {
+	byte_source *source;
+	void *ctx;
+	image_config_edit *edit; /* NULL: the config is kept byte for byte */
+	void *edit_ctx;
+	const struct cancel *cancel;
+};
+MUST_USE struct err *images_import_stream(
+	struct store *s, const struct image_stream *in, struct descriptor *manifest);
 
 enum image_format { IMAGE_OCI_LAYOUT, IMAGE_OCI_ARCHIVE, IMAGE_DOCKER_ARCHIVE };
 /* Write an image whose blobs are all in the store to path (a directory for the layout). Nothing half-written

@@ -79,8 +79,7 @@ void import_add_name(struct vec *names, const struct reference *ref, const struc
 
 /* ---- telling what a tar holds ---- */
 
-/* No image archive has such members, every root file system has some: the walk may end early. */
-static bool is_rootfs_member(const char *path)
+bool import_is_rootfs_member(const char *path)
 {
 	static const char *const dirs[] = {"bin", "boot", "dev", "etc", "home", "lib", "lib64", "proc",
 		"root", "run", "sbin", "srv", "sys", "tmp", "usr", "var", NULL};
@@ -92,33 +91,46 @@ static bool is_rootfs_member(const char *path)
 	return false;
 }
 
-static struct err *keep_document(struct tar_reader *r, const struct tar_entry *e, struct buf *out)
+struct err *import_entry_source(void *ctx, void *p, size_t *len)
+{
+	return tar_entry_read(ctx, p, len);
+}
+
+struct err *import_read_document(byte_source *source, void *ctx, size_t max, struct buf *out)
 {
 	buf_clear(out);
-	/* Too large to be the document of an archive: then it is a file of a root file system. */
-	if (e->size > MANIFEST_MAX)
-		return NULL;
 	for (;;) {
 		char part[16384];
 		size_t n = sizeof(part);
-		TRY(tar_entry_read(r, part, &n));
+		TRY(source(ctx, part, &n));
 		if (n == 0)
 			return NULL;
+		if (out->len + n > max)
+			return err_new(
+				ERR_INVALID, "a document of the archive is larger than %zu bytes", max);
 		buf_add(out, part, n);
 	}
 }
 
-static struct err *keep_link(struct import_scan *scan, const char *path, const struct tar_entry *e)
+static struct err *keep_document(struct tar_reader *r, const struct tar_entry *e, struct buf *out)
 {
-	if (map_len(scan->links) >= LINKS_MAX)
+	buf_clear(out);
+	/* Too large to be the document of an archive: then it is a file of a root file system. */
+	return e->size > MANIFEST_MAX ? NULL
+				      : import_read_document(import_entry_source, r, MANIFEST_MAX, out);
+}
+
+struct err *import_keep_link(struct map *links, const char *path, const struct tar_entry *e)
+{
+	if (map_len(links) >= LINKS_MAX)
 		return err_new(ERR_INVALID, "the archive holds more than %d links", LINKS_MAX);
 	if (e->hardlink) {
-		map_set_c(scan->links, path, path_rooted(e->link));
+		map_set_c(links, path, path_rooted(e->link));
 		return NULL;
 	}
 	AUTO_FREE char *dir = path_dir(path);
 	AUTO_FREE char *target = path_resolve(dir, e->link);
-	map_set_c(scan->links, path, path_rooted(target));
+	map_set_c(links, path, path_rooted(target));
 	return NULL;
 }
 
@@ -134,12 +146,13 @@ static struct err *scan_entry(void *ctx, struct tar_reader *r, const struct tar_
 	AUTO_FREE char *path = path_rooted(e->path);
 	if (++scan->entries > ENTRIES_MAX)
 		return err_new(ERR_INVALID, "the archive holds more than %d entries", ENTRIES_MAX);
-	if (is_rootfs_member(path)) {
+	/* Then the walk may end early. */
+	if (import_is_rootfs_member(path)) {
 		scan->rootfs = true;
 		return enough();
 	}
 	if (e->link)
-		return keep_link(scan, path, e);
+		return import_keep_link(scan->links, path, e);
 	if (!S_ISREG(e->mode))
 		return NULL;
 	if (cstr_eq(path, "oci-layout"))
@@ -163,8 +176,7 @@ static struct err *scan_archive(struct import_file *f, struct import_scan *scan)
 	return e;
 }
 
-/* manifest.json of a docker-archive, and not some file of that name in a root file system? */
-static bool is_docker_manifest(struct str text)
+bool import_is_docker_manifest(struct str text)
 {
 	json_t *list = json_loadb(text.ptr ? text.ptr : "", text.len, 0, NULL);
 	bool is = json_is_array(list) && json_object_get(json_array_get(list, 0), "Config");
@@ -200,7 +212,7 @@ static struct err *import_archive(struct store *s, const struct image_import *im
 	TRY(scan_archive(&f, &scan));
 	if (!scan.rootfs && scan.oci_layout && scan.index.len)
 		return import_oci_archive(s, im, &f, &scan, names);
-	if (!scan.rootfs && is_docker_manifest(buf_str(&scan.manifest)))
+	if (!scan.rootfs && import_is_docker_manifest(buf_str(&scan.manifest)))
 		return import_docker(s, im, &f, &scan, names);
 	TRY(import_file_rewind(&f));
 	return import_rootfs(s, im, &f, names);

@@ -39,6 +39,10 @@ struct import_layer {
 struct import_layer_options {
 	bool recompress;
 	bool check;
+	/* The diff id that a plain layer is said to have, NULL if nothing is said: when the store remembers
+	 * the gzip form that was made of that one, its bytes are only hashed. ERR_CORRUPT if it then is
+	 * another. */
+	const struct digest *claimed;
 	const struct cancel *cancel;
 };
 MUST_USE struct err *import_layer_store(struct store *s, byte_source *source, void *ctx,
@@ -56,6 +60,17 @@ struct import_scan {
 	uint64_t entries;
 };
 void import_scan_fini(struct import_scan *scan);
+
+/* No image archive has such members (rooted path), every root file system has some. */
+bool import_is_rootfs_member(const char *path);
+/* manifest.json of a docker-archive, and not some file of that name in a root file system? */
+bool import_is_docker_manifest(struct str text);
+/* Keep the target of a symbolic or hard link, as struct import_scan does; path is rooted. */
+MUST_USE struct err *import_keep_link(struct map *links, const char *path, const struct tar_entry *e);
+/* The data of the entry at hand; ctx is the struct tar_reader. */
+MUST_USE struct err *import_entry_source(void *ctx, void *p, size_t *len);
+/* All of a source, in place of what out held; more than max bytes is ERR_INVALID. */
+MUST_USE struct err *import_read_document(byte_source *source, void *ctx, size_t max, struct buf *out);
 
 /* A name to set once everything is in. */
 struct import_name {

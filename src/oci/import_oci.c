@@ -195,11 +195,6 @@ static struct err *take_all(struct oci *o, struct str index_json, struct vec *na
 	return NULL;
 }
 
-static struct err *entry_source(void *ctx, void *p, size_t *len)
-{
-	return tar_entry_read(ctx, p, len);
-}
-
 /* blobs/<algorithm>/<hex> or not a blob. */
 static bool blob_of_path(const char *path, struct digest *out)
 {
@@ -229,7 +224,7 @@ static struct err *take_blob(void *ctx, struct tar_reader *r, const struct tar_e
 	TRY(store_blob_stat(o->s, &d, &size));
 	if (size >= 0)
 		return NULL;
-	struct err *err = store_from(o->s, entry_source, r, &d, o->im->cancel);
+	struct err *err = store_from(o->s, import_entry_source, r, &d, o->im->cancel);
 	return err ? err_wrap(err, "%s", e->path) : NULL;
 }
 
