@@ -2,16 +2,17 @@
 #include "cli/build_pipeline.h"
 
 #include "base/str.h"
+#include "repo/repo.h"
 
-static struct err *refuse(const char *option)
+static struct err *refuse(const char *option, enum build_kind kind)
 {
-	return err_hint(err_new(ERR_USAGE, "--%s has no meaning for a container.py", option),
+	return err_hint(err_new(ERR_USAGE, "--%s has no meaning for a %s", option, build_kind_file(kind)),
 		"what it would set stands in the file; --kind dockerfile builds the Dockerfile, if there is "
 		"one");
 }
 
-struct err *build_pipeline_apply(
-	const struct build_args *args, const struct build_request *common, struct pipeline_request *rq)
+/* What only a Dockerfile knows. */
+static struct err *refuse_of_dockerfile(const struct build_args *args, enum build_kind kind)
 {
 	const struct {
 		const char *name;
@@ -32,7 +33,14 @@ struct err *build_pipeline_apply(
 
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
 		if (others[i].given)
-			return refuse(others[i].name);
+			return refuse(others[i].name, kind);
+	return NULL;
+}
+
+struct err *build_pipeline_apply(
+	const struct build_args *args, const struct build_request *common, struct pipeline_request *rq)
+{
+	TRY(refuse_of_dockerfile(args, KIND_CONTAINER_PY));
 	*rq = (struct pipeline_request){
 		.platform = common->platform,
 		.labels = common->labels,
@@ -42,5 +50,29 @@ struct err *build_pipeline_apply(
 		.pull = common->pull,
 		.codec = common->codec,
 	};
+	return NULL;
+}
+
+struct err *build_nix_apply(
+	const struct build_args *args, const struct build_request *common, struct nix_job *out)
+{
+	const struct {
+		const char *name;
+		bool given;
+	} others[] = {
+		{"platform", args->platform != NULL},
+		{"annotation", args->annotations.len > 0},
+		{"no-cache", args->no_cache},
+		{"pull", args->pull},
+		{"offline", args->never_pull},
+		{"compression", args->compression != NULL},
+		{"jobs", args->jobs != 0},
+	};
+
+	TRY(refuse_of_dockerfile(args, KIND_NIX));
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (others[i].given)
+			return refuse(others[i].name, KIND_NIX);
+	*out = (struct nix_job){.labels = common->labels};
 	return NULL;
 }

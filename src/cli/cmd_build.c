@@ -21,7 +21,7 @@ static const struct option options[] = {
 	{"file", 'f', OPTION_TEXT, "FILE", OPT(file), "the Dockerfile (default: Dockerfile of the context)"},
 	{"ref", 0, OPTION_TEXT, "REF", OPT(ref), "build NAME at this commit instead of the work tree"},
 	{"kind", 0, OPTION_TEXT, "KIND", OPT(kind),
-		"which build file, where there are several: container.py or dockerfile"},
+		"which build file, where there are several: container.py, dockerfile or nix"},
 	{"target", 0, OPTION_TEXT, "STAGE", OPT(target), "the stage to build (default: the last)"},
 	{"build-arg", 0, OPTION_LIST, "NAME[=VALUE]", OPT(build_args),
 		"set an ARG; a bare NAME takes the environment's value"},
@@ -64,10 +64,10 @@ struct subject {
 	struct container container;
 	struct commit commit;
 	bool is_container;
-	bool pipeline; /* its container.py is what is built */
+	enum build_kind kind; /* what is built */
 	struct strvec helpers;
-	char *pipeline_file; /* relative to the repository */
-	char *dir;           /* absolute context directory in the work tree */
+	char *file; /* container.py or default.nix, relative to the repository */
+	char *dir;  /* absolute context directory in the work tree */
 	char *display;
 };
 
@@ -77,7 +77,7 @@ static void subject_fini(struct subject *s)
 		container_fini(&s->container);
 	commit_fini(&s->commit);
 	strvec_fini(&s->helpers);
-	mem_freep(&s->pipeline_file);
+	mem_freep(&s->file);
 	repo_free(s->repo);
 	mem_freep(&s->dir);
 	mem_freep(&s->display);
@@ -137,25 +137,40 @@ static struct err *find_subject(const char *operand, const struct build_args *ar
 	return NULL;
 }
 
-/* container.py goes before the Dockerfile that it replaces. */
+static struct err *kind_of(const char *name, enum build_kind *out)
+{
+	for (int k = 0; k < BUILD_KINDS; k++) {
+		if (cstr_eq(name, build_kind_name((enum build_kind)k))) {
+			*out = (enum build_kind)k;
+			return NULL;
+		}
+	}
+	return err_new(ERR_USAGE, "--kind %s: there are container.py, dockerfile and nix", name);
+}
+
+/* container.py goes before the Dockerfile that it replaces, and both before the other way of a default.nix.
+ */
+static enum build_kind usual_kind(const struct container *c)
+{
+	return c->has[KIND_CONTAINER_PY] ? KIND_CONTAINER_PY
+	       : c->has[KIND_DOCKERFILE] ? KIND_DOCKERFILE
+					 : KIND_NIX;
+}
+
 static struct err *choose_kind(struct subject *s, const char *kind)
 {
-	bool python = kind ? cstr_eq(kind, build_kind_name(KIND_CONTAINER_PY))
-			   : s->container.has[KIND_CONTAINER_PY];
-
-	if (kind && cstr_eq(kind, build_kind_name(KIND_NIX)))
-		return err_new(ERR_UNSUPPORTED, "--kind nix: this version does not build default.nix");
-	if (kind && !python && !cstr_eq(kind, build_kind_name(KIND_DOCKERFILE)))
-		return err_new(ERR_USAGE, "--kind %s: there are container.py and dockerfile", kind);
+	s->kind = s->is_container ? usual_kind(&s->container) : KIND_DOCKERFILE;
+	if (kind)
+		TRY(kind_of(kind, &s->kind));
 	if (!s->is_container)
-		return python ? err_new(ERR_USAGE, "a container.py is built by its name, in its repository")
-			      : NULL;
-	enum build_kind wanted = python ? KIND_CONTAINER_PY : KIND_DOCKERFILE;
-	if (!s->container.has[wanted])
-		return err_new(ERR_UNSUPPORTED, "%s has %s: this version builds container.py and Dockerfiles",
-			s->container.name, s->container.kinds);
-	s->pipeline = python;
-	s->pipeline_file = path_join(s->container.dir, build_kind_file(KIND_CONTAINER_PY));
+		return s->kind == KIND_DOCKERFILE
+			       ? NULL
+			       : err_new(ERR_USAGE, "a %s is built by its name, in its repository",
+					 build_kind_file(s->kind));
+	if (!s->container.has[s->kind])
+		return err_new(ERR_USAGE, "%s has no %s, only %s", s->container.name,
+			build_kind_file(s->kind), s->container.kinds);
+	s->file = path_join(s->container.dir, build_kind_file(s->kind));
 	return NULL;
 }
 
@@ -325,12 +340,45 @@ static struct err *build_pipeline(struct engine *eng, const struct build_args *a
 	} else {
 		rq.root = repo_root(s->repo);
 	}
-	rq.file = s->pipeline_file;
+	rq.file = s->file;
 	rq.helpers = strvec_list(&s->helpers);
 	rq.created = s->commit.time;
 	rq.events = common->events;
 	rq.cancel = common->cancel;
 	return pipeline_build(eng, &rq, out);
+}
+
+static struct err *build_nix(struct engine *eng, const struct build_args *args, const struct subject *s,
+	const struct build_request *common, struct build_result *out)
+{
+	struct nix_job job;
+
+	TRY(build_nix_apply(args, common, &job));
+	if (args->ref) {
+		job.git_dir = repo_git_dir(s->repo);
+		job.commit = s->commit.id;
+	} else {
+		job.root = repo_root(s->repo);
+	}
+	job.file = s->file;
+	job.created = s->commit.time;
+	job.events = common->events;
+	job.cancel = common->cancel;
+	return nix_job_build(eng, &job, out);
+}
+
+static struct err *build_subject(struct engine *eng, const struct build_args *args, const struct subject *s,
+	const struct build_request *rq, struct build_result *out)
+{
+	switch (s->kind) {
+	case KIND_CONTAINER_PY:
+		return build_pipeline(eng, args, s, rq, out);
+	case KIND_NIX:
+		return build_nix(eng, args, s, rq, out);
+	case KIND_DOCKERFILE:
+		break;
+	}
+	return engine_build(eng, rq, out);
 }
 
 static struct err *build_and_deliver(struct cli *c, struct engine *eng, struct display *d,
@@ -341,7 +389,7 @@ static struct err *build_and_deliver(struct cli *c, struct engine *eng, struct d
 
 	rq->events = display_events(d);
 	rq->cancel = c->cancel;
-	if (args->twice && !s->pipeline) {
+	if (args->twice && s->kind == KIND_DOCKERFILE) {
 		AUTO_FREE char *text = NULL;
 		struct err *e = build_twice(c, eng, rq, &text);
 		display_end(d);
@@ -349,7 +397,7 @@ static struct err *build_and_deliver(struct cli *c, struct engine *eng, struct d
 			display_failure(d, e, text);
 		return e;
 	}
-	struct err *e = s->pipeline ? build_pipeline(eng, args, s, rq, &r) : engine_build(eng, rq, &r);
+	struct err *e = build_subject(eng, args, s, rq, &r);
 	if (!e)
 		e = deliver(c, eng, d, args, &r);
 	display_end(d);

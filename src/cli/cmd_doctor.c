@@ -2,6 +2,9 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/cmds.h"
+#include "nix/nix.h"
+#include "repo/repo.h"
+#include "sys/process.h"
 
 struct doctor_args {
 	bool json;
@@ -40,6 +43,61 @@ static void print_rows(struct cli *c, const struct vec *rows, bool json)
 	fprintf(c->out, "%s\n", text);
 }
 
+/* Has the repository around us a default.nix to build? */
+static bool wants_nix(void)
+{
+	AUTO(repo_freep) struct repo *r = NULL;
+	struct repo_config cfg = {0};
+	struct vec all = VEC_OF(struct container);
+	bool wanted = false;
+
+	struct err *e = repo_open(".", &r);
+	if (!e)
+		e = repo_config_load(r, NULL, &cfg);
+	if (!e)
+		e = repo_containers(r, &cfg, NULL, NULL, &all);
+	err_ignore(e, "where there is no repository nothing is wanted");
+	for (size_t i = 0; i < all.len; i++) {
+		struct container *k = vec_at(&all, i);
+		wanted = wanted || k->has[KIND_NIX];
+		container_fini(k);
+	}
+	vec_fini(&all);
+	repo_config_fini(&cfg);
+	return wanted;
+}
+
+static struct err *nix_version(struct buf *out)
+{
+	AUTO_FREE char *program = NULL;
+
+	TRY(nix_find("nix-build", &program));
+	const char *const argv[] = {program, "--version", NULL};
+	return process_run(&(struct process_request){.argv = argv}, out, NULL);
+}
+
+/* Only default.nix needs it: missing, it is a warning where there is one. */
+static void check_nix(struct vec *rows)
+{
+	AUTO_BUF struct buf version = {0};
+	struct doctor_row *r = vec_push(rows);
+	struct err *e = nix_version(&version);
+	struct str text = str_trim(buf_str(&version));
+
+	r->name = mem_strdup("nix");
+	r->state = DOCTOR_OK;
+	if (!e) {
+		r->detail = mem_strndup(text.ptr, text.len);
+	} else if (!wants_nix()) {
+		r->detail = mem_strdup("not found; nothing here needs it");
+	} else {
+		r->state = DOCTOR_WARN;
+		r->detail = err_text(e);
+		r->fix = mem_strdup(err_hint_text(e));
+	}
+	err_free(e);
+}
+
 static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 {
 	struct doctor_args *da = args;
@@ -48,6 +106,8 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 
 	(void)operands;
 	struct err *e = engine_doctor(&c->engine, &rows);
+	if (!e)
+		check_nix(&rows);
 	if (!e)
 		print_rows(c, &rows, da->json);
 	for (size_t i = 0; i < rows.len; i++) {

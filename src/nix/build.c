@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "archive/compress.h"
-#include "base/clock.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "nix/nix_internal.h"
@@ -16,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define INPUTS_LABEL "dev.cooper.inputs"
 #define PEEK 512u
+#define STORE_HASH_LEN 32
 
 /* A build under way: the request with its paths made real, and a place for Nix's links. */
 struct nix_work {
@@ -152,58 +150,6 @@ static struct err *run_nix_build(struct nix_work *w, struct nix_step *step, char
 	return one_line(w, &out, result);
 }
 
-/* ---- the image's config ---- */
-
-struct config_edit {
-	const struct nix_request *rq;
-	const struct digest *inputs;
-};
-
-static json_t *object_at(json_t *o, const char *key)
-{
-	json_t *at = json_object_get(o, key);
-
-	if (!json_is_object(at)) {
-		at = json_object();
-		json_object_set_new(o, key, at);
-	}
-	return at;
-}
-
-static void set_times(json_t *config, int64_t created)
-{
-	json_t *history = json_object_get(config, "history");
-	char when[CLOCK_TEXT_MAX];
-
-	if (!created)
-		return;
-	clock_rfc3339(created, when);
-	json_set_text(config, "created", when);
-	for (size_t i = 0; i < json_array_size(history); i++) {
-		json_t *entry = json_array_get(history, i);
-		if (json_is_object(entry) && !json_string_length(json_object_get(entry, "created")))
-			json_set_text(entry, "created", when);
-	}
-}
-
-static struct err *edit_config(void *ctx, json_t *config)
-{
-	const struct config_edit *edit = ctx;
-	const char *const *labels = edit->rq->labels;
-	char inputs[DIGEST_TEXT_MAX];
-	json_t *have = object_at(object_at(config, "config"), "Labels");
-
-	for (size_t i = 0; labels && labels[i]; i++) {
-		const char *eq = strchr(labels[i], '=');
-		AUTO_FREE char *key =
-			mem_strndup(labels[i], eq ? (size_t)(eq - labels[i]) : strlen(labels[i]));
-		json_set_text(have, key, eq ? eq + 1 : "");
-	}
-	json_set_text(have, INPUTS_LABEL, digest_text(edit->inputs, inputs));
-	set_times(config, edit->rq->created);
-	return NULL;
-}
-
 /* ---- taking the image in ---- */
 
 enum result_form { RESULT_ARCHIVE, RESULT_PROGRAM };
@@ -247,9 +193,12 @@ static struct err *recognise(const struct nix_work *w, const char *path, int *fd
 static struct err *take_image(
 	struct store *s, const struct nix_work *w, byte_source *source, void *ctx, struct nix_result *out)
 {
-	struct config_edit edit = {.rq = &w->rq, .inputs = &out->inputs};
-	const struct image_stream in = {
-		.source = source, .ctx = ctx, .edit = edit_config, .edit_ctx = &edit, .cancel = w->rq.cancel};
+	struct nix_config edit = {.rq = &w->rq, .inputs = &out->inputs};
+	const struct image_stream in = {.source = source,
+		.ctx = ctx,
+		.edit = nix_edit_config,
+		.edit_ctx = &edit,
+		.cancel = w->rq.cancel};
 
 	return images_import_stream(s, &in, &out->manifest);
 }
@@ -272,6 +221,15 @@ static struct err *take_from_program(struct store *s, const struct nix_work *w, 
 	return take_image(s, w, process_stream_read, p, out);
 }
 
+/* Without the hash that Nix puts before it. */
+static const char *name_of(const char *path)
+{
+	const char *base = path_base(path);
+
+	return strlen(base) > STORE_HASH_LEN && base[STORE_HASH_LEN] == '-' ? base + STORE_HASH_LEN + 1
+									    : base;
+}
+
 static struct err *take_result(
 	struct store *s, const struct nix_work *w, const char *path, uint32_t number, struct nix_result *out)
 {
@@ -282,7 +240,7 @@ static struct err *take_result(
 	TRY(recognise(w, path, &fd, &form));
 	struct fd_source file = {.fd = fd, .what = path};
 	nix_step_begin(&step, &w->rq, number, "[image] %s %s",
-		form == RESULT_PROGRAM ? "streamed by" : "taken from", path_base(path));
+		form == RESULT_PROGRAM ? "streamed by" : "taken from", name_of(path));
 	struct err *e = form == RESULT_PROGRAM ? take_from_program(s, w, &step, path, out)
 					       : take_image(s, w, fd_source_read, &file, out);
 	if (e)

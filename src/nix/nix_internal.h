@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/event.h"
+#include "base/json.h"
 #include "nix/nix.h"
 
 /* A step whose output a program's standard error is. */
@@ -31,3 +32,10 @@ MUST_USE struct err *nix_run(
  * with what to do about it where that is known. Paths below root are shown relative to it. NULL keeps NULL.
  */
 MUST_USE struct err *nix_explain(struct str said, const struct nix_request *rq, struct err *why);
+
+/* What is written into an image's config: an image_config_edit and its context. */
+struct nix_config {
+	const struct nix_request *rq;
+	const struct digest *inputs;
+};
+MUST_USE struct err *nix_edit_config(void *ctx, json_t *config);

@@ -8,11 +8,6 @@
 
 #include <string.h>
 
-static struct err *no_nix(const struct release_plan *p)
-{
-	return err_new(ERR_UNSUPPORTED, "%s/default.nix cannot be evaluated yet", p->container.dir);
-}
-
 struct err *release_evaluate(struct engine *e, const struct release_request *rq,
 	const struct release_plan *plan, const struct release_job *j, struct evaluation *out)
 {
@@ -23,7 +18,7 @@ struct err *release_evaluate(struct engine *e, const struct release_request *rq,
 	/* Nothing of it is run, so nobody has to allow it. */
 	r.docker.allow_insecure = true;
 	if (j->kind == KIND_NIX)
-		failed = no_nix(plan);
+		failed = nix_job_evaluate(e, &r.nix, out);
 	else if (j->kind == KIND_CONTAINER_PY)
 		failed = pipeline_evaluate(e, &r.pipeline, out);
 	else
@@ -37,8 +32,11 @@ struct err *release_relabel(struct engine *e, const struct release_request *rq,
 	const struct release_plan *plan, const struct release_job *j, const struct evaluation *evaluated,
 	const struct digest *image, struct descriptor *out)
 {
-	(void)rq;
-	return j->kind == KIND_NIX ? no_nix(plan) : engine_relabel(e, evaluated, image, out);
+	AUTO(job_request_fini) struct job_request r;
+
+	job_request_make(rq, plan, j, &r);
+	return j->kind == KIND_NIX ? nix_job_relabel(e, &r.nix, evaluated, image, out)
+				   : engine_relabel(e, evaluated, image, out);
 }
 
 /* ---- what was seen before ---- */

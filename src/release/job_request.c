@@ -61,6 +61,24 @@ static void pipeline_request(
 	}
 }
 
+static void nix_request(
+	const struct release_request *rq, const struct release_plan *p, struct job_request *out)
+{
+	out->nix = (struct nix_job){
+		.file = out->file,
+		.labels = strvec_list(&out->labels),
+		.created = p->commit.time,
+		.events = rq->events,
+		.cancel = rq->cancel,
+	};
+	if (p->dirty) {
+		out->nix.root = repo_root(rq->repo);
+	} else {
+		out->nix.git_dir = repo_git_dir(rq->repo);
+		out->nix.commit = p->commit.id;
+	}
+}
+
 void job_request_make(const struct release_request *rq, const struct release_plan *p,
 	const struct release_job *j, struct job_request *out)
 {
@@ -70,6 +88,7 @@ void job_request_make(const struct release_request *rq, const struct release_pla
 	out->file = path_join(p->container.dir, build_kind_file(j->kind));
 	docker_request(rq, p, out);
 	pipeline_request(rq, p, out);
+	nix_request(rq, p, out);
 }
 
 void job_request_fini(struct job_request *r)

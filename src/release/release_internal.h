@@ -3,6 +3,7 @@
 #pragma once
 
 #include "dagger/pipeline.h"
+#include "release/nix_job.h"
 #include "release/release.h"
 
 /* Requests to a registry at once. */
@@ -18,6 +19,7 @@ struct job_request {
 	char *dir, *file;
 	struct build_request docker;      /* of a Dockerfile */
 	struct pipeline_request pipeline; /* of a container.py */
+	struct nix_job nix;               /* of a default.nix */
 };
 void job_request_make(const struct release_request *rq, const struct release_plan *p,
 	const struct release_job *j, struct job_request *out);

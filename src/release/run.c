@@ -47,27 +47,30 @@ struct err *release_publish(struct engine *e, const struct job_run *r, const str
 	return explain_exists(push(e, r, image, &ref, &io), j);
 }
 
-static struct err *not_yet(const struct release_plan *p)
+static struct err *build_job(struct engine *e, const struct release_job *j, const struct job_request *asked,
+	struct build_result *out)
 {
-	return err_hint(err_new(ERR_UNSUPPORTED,
-				"%s/default.nix is not supported yet: it needs cooper's nix-build runner",
-				p->container.dir),
-		"build it with nix-build and push the result until then");
+	switch (j->kind) {
+	case KIND_CONTAINER_PY:
+		return pipeline_build(e, &asked->pipeline, out);
+	case KIND_NIX:
+		return nix_job_build(e, &asked->nix, out);
+	case KIND_DOCKERFILE:
+		break;
+	}
+	return engine_build(e, &asked->docker, out);
 }
 
 struct err *release_run_job(struct engine *e, const struct job_run *r)
 {
 	struct release_job *j = r->job;
-	if (j->kind == KIND_NIX)
-		return not_yet(r->plan);
 	AUTO(build_result_fini) struct build_result built = {0};
 	AUTO(job_request_fini) struct job_request asked;
 	AUTO(evaluation_fini) struct evaluation made_from;
 	evaluation_init(&made_from);
 	job_request_make(r->rq, r->plan, j, &asked);
-	asked.docker.evaluated = asked.pipeline.evaluated = &made_from;
-	struct err *why = j->kind == KIND_CONTAINER_PY ? pipeline_build(e, &asked.pipeline, &built)
-						       : engine_build(e, &asked.docker, &built);
+	asked.docker.evaluated = asked.pipeline.evaluated = asked.nix.evaluated = &made_from;
+	struct err *why = build_job(e, j, &asked, &built);
 	if (why) {
 		if (r->failed_text && built.dockerfile_text) {
 			mem_freep(r->failed_text);
