@@ -169,6 +169,26 @@ install_sdk() {
 	echo "dagger-io $("$COOPER_PYTHON" -c 'import importlib.metadata as m; print(m.version("dagger-io"))') in .demo/venv; cooper is its engine"
 }
 
+# Can a default.nix be built here? Nix is used where it is installed, and not installed for this.
+with_nix() {
+	local program=''
+	if ! command -v nix-build >/dev/null && [ ! -x /nix/var/nix/profiles/default/bin/nix-build ]; then
+		echo "motd is left out: it is built by Nix, which is not installed (Debian: apt install nix-bin busybox-static)"
+		return 1
+	fi
+	for program in /usr/bin/busybox /bin/busybox none; do
+		[ ! -x "$program" ] || break
+	done
+	if [ "$program" = none ] || ldd "$program" >/dev/null 2>&1; then
+		echo "motd is left out: it takes a static busybox from the machine (Debian: apt install busybox-static)"
+		return 1
+	fi
+	# Nothing has to be asked for; and a Nix that was not set up for many users has no users to build as.
+	NIX_CONFIG="substitute = false"
+	getent group nixbld >/dev/null || NIX_CONFIG+=$'\nbuild-users-group ='
+	export NIX_CONFIG
+}
+
 # Debian's tools at the other end: skopeo pulls the image, tar unpacks it, chroot runs it.
 pull_and_run() {
 	local tag=$1 dir=$demo/pulled
@@ -220,7 +240,11 @@ background serve "$registry" "$cooper" serve --listen "$registry"
 echo "cooper serve on $registry"
 
 cd "$demo/homelab"
-mapfile -t names < <(cd containers && for f in */Dockerfile */container.py; do echo "${f%/*}"; done | sort -u)
+files=(containers/*/Dockerfile containers/*/container.py)
+if with_nix; then
+	files+=(containers/*/default.nix)
+fi
+mapfile -t names < <(printf '%s\n' "${files[@]}" | cut -d/ -f2 | sort -u)
 for name in "${names[@]}"; do
 	say "releasing $name from main"
 	run release "$name"

@@ -10,11 +10,13 @@ import sys
 import urllib.request
 
 import pytest
-from conftest import ROOT, free_port, layers_of_archive, wait_for_port
+from conftest import ROOT, Cooper, free_port, layers_of_archive, wait_for_port
+from nix_lab import nix_env
 
 LAB = ROOT / "examples" / "homelab"
 NAMES = sorted(p.parent.name for p in LAB.glob("containers/*/Dockerfile"))
 PIPELINES = sorted(p.parent.name for p in LAB.glob("containers/*/container.py"))
+NIX = sorted(p.parent.name for p in LAB.glob("containers/*/default.nix"))
 
 
 @pytest.fixture
@@ -49,8 +51,20 @@ def test_every_pipeline_can_be_planned(bare, lab):
         assert job["reference"] == f"127.0.0.1:5000/homelab/{name}:v{version}-{plan['commit'][:7]}"
 
 
+def test_every_nix_container_can_be_planned(bare, lab):
+    assert NIX == ["motd"]
+    for name in NIX:
+        plan = json.loads(bare("release", name, "--dry-run", "--json", cwd=lab).out)
+        text = (LAB / "containers" / name / "default.nix").read_text()
+        version = re.search(r'^ *version = "(\S+)";', text, re.M).group(1)
+        (job,) = plan["jobs"]
+        assert job["reference"] == f"127.0.0.1:5000/homelab/{name}:v{version}-{plan['commit'][:7]}-nix"
+        assert job["runner"] == "nix-container-builder"
+        assert 'User = "65534' in text, f"{name} runs as root"
+
+
 def test_manifests_name_the_images(lab):
-    for name in NAMES + PIPELINES:
+    for name in NAMES + PIPELINES + NIX:
         folder = lab / "argocd" / "manifests" / name
         image = f"127.0.0.1:5000/homelab/{name}"
         kustomization = folder / "kustomization.yaml"
@@ -114,6 +128,37 @@ def test_beacon_builds_and_answers(debian, lab, tmp_path):
     finally:
         beacon.terminate()
         beacon.wait(20)
+
+
+@pytest.mark.sanitize
+def test_motd_builds_without_nixpkgs_and_answers(home, lab, tmp_path):
+    """In Nix's sandbox, where there is one: nothing of the machine but what the expression takes in."""
+    cooper = Cooper(home, {**nix_env(tmp_path / "nix"), "NIX_CONFIG": "substitute = false\nbuild-users-group =\n"})
+    (job,) = json.loads(cooper("release", "motd", "--json", "--force", cwd=lab).out)["jobs"]
+    with cooper.serving() as address:
+        source = f"docker://{address}/homelab/motd:{job['tag']}"
+        subprocess.run(["skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false", source, f"oci:{tmp_path}/oci:motd"], check=True)
+    blobs, root = tmp_path / "oci" / "blobs" / "sha256", tmp_path / "root"
+    index = json.loads((tmp_path / "oci" / "index.json").read_text())
+    manifest = json.loads((blobs / index["manifests"][0]["digest"][7:]).read_text())
+    assert len(manifest["layers"]) == 3
+    root.mkdir()
+    for layer in manifest["layers"]:
+        subprocess.run(["tar", "-xf", blobs / layer["digest"][7:], "-C", root], check=True)
+    config = json.loads((blobs / manifest["config"]["digest"][7:]).read_text())["config"]
+    port = free_port()
+    command = [str(port) if arg == "8080" else arg for arg in config["Cmd"]]
+    env = dict(entry.split("=", 1) for entry in config["Env"])
+    motd = subprocess.Popen(["/usr/sbin/chroot", f"--userspec={config['User']}", root, *command], env=env)
+    try:
+        wait_for_port(port, motd)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/cgi-bin/motd") as answer:
+            assert answer.read().decode() in (LAB / "containers/motd/messages").read_text().splitlines(keepends=True)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+            assert b"Message of the day" in answer.read()
+    finally:
+        motd.terminate()
+        motd.wait(20)
 
 
 def debian_arch():
