@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* How soon a running job notices that it was cancelled from elsewhere. */
@@ -20,7 +21,7 @@
 /* Subjects and refs are whatever somebody committed. */
 static char *one_line(const char *text)
 {
-	char *out = mem_strndup(text ? text : "", LINE_MAX);
+	char *out = text ? mem_strndup(text, strnlen(text, LINE_MAX)) : mem_strdup("");
 
 	for (char *p = out; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
