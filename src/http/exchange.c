@@ -318,6 +318,9 @@ void http_answer_stream(struct http_exchange *x, int status,
 		MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_read, stream, stream_free);
 	if (!response)
 		stream_free(stream);
+	/* The library counts the time that next takes as the peer's. */
+	x->patient = response && x->server->mhd->MHD_set_connection_option(
+					 x->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u) == MHD_YES;
 	give(x, status, response);
 }
 

@@ -16,6 +16,7 @@
 	X(MHD_get_connection_values_n)             \
 	X(MHD_lookup_connection_value)             \
 	X(MHD_queue_response)                      \
+	X(MHD_set_connection_option)               \
 	X(MHD_create_response_from_buffer)         \
 	X(MHD_create_response_from_callback)       \
 	X(MHD_create_response_from_fd_at_offset64) \

@@ -198,6 +198,9 @@ static void on_completed(
 	*con_cls = NULL;
 	if (!x)
 		return;
+	if (x->patient)
+		(void)s->mhd->MHD_set_connection_option(
+			x->connection, MHD_CONNECTION_OPTION_TIMEOUT, s->idle_timeout_s);
 	if (x->cut && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
 		linger(x);
 	bool entered = x->entered;
@@ -248,7 +251,7 @@ static struct err *start_daemon(struct http_server *s, const struct http_server_
 	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
 			 MHD_USE_ITC | MHD_USE_ERROR_LOG;
 	unsigned connections = opt->max_connections ? opt->max_connections : 512;
-	unsigned idle = opt->idle_timeout_s ? opt->idle_timeout_s : 120;
+	unsigned idle = s->idle_timeout_s = opt->idle_timeout_s ? opt->idle_timeout_s : 120;
 	struct MHD_OptionItem more[4] = {{MHD_OPTION_END, 0, NULL}};
 	if (s->cert.len) {
 		flags |= MHD_USE_TLS;

@@ -41,7 +41,7 @@ void http_answer_file(struct http_exchange *x, int status, int fd, uint64_t offs
 /* Headers of an answer to HEAD: Content-Length as given, no body. */
 void http_answer_head(struct http_exchange *x, int status, uint64_t content_length);
 /* A streamed answer: next is called on the connection's thread until it gives 0 bytes; it may block
- * (server-sent events). */
+ * for any time (server-sent events). */
 void http_answer_stream(struct http_exchange *x, int status,
 	struct err *(*next)(void *ctx, void *p, size_t *len), void (*done)(void *ctx), void *ctx);
 

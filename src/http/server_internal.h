@@ -15,6 +15,7 @@ struct http_server {
 	struct http_handler handler;
 	struct buf cert, key;
 	uint16_t port;
+	unsigned idle_timeout_s;
 	atomic_bool stopping;
 	pthread_mutex_t lock;
 	pthread_cond_t idle;
@@ -44,8 +45,9 @@ struct http_exchange {
 	bool entered;        /* counted in active */
 	bool answered;       /* response is set */
 	bool queued;
-	bool cut;    /* the rest of the body is left unread: read it off the socket before it is closed */
-	bool failed; /* no answer can be made: the connection is dropped */
+	bool patient; /* a streamed answer: its next may be silent for longer than a connection may be idle */
+	bool cut;     /* the rest of the body is left unread: read it off the socket before it is closed */
+	bool failed;  /* no answer can be made: the connection is dropped */
 	uint64_t skipped; /* bytes of body after the answer was known */
 };
 

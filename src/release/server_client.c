@@ -16,8 +16,8 @@
 #define CONNECT_TIMEOUT (10 * CLOCK_SECOND)
 /* Of calls that are answered at once: a connection that was cut must not be waited for. */
 #define STALL_QUICK (15 * CLOCK_SECOND)
-/* Of those that the server lets wait, a minute at most. */
-#define STALL_PATIENT (90 * CLOCK_SECOND)
+/* Of those that the server lets wait: claims for 20 s, and a log that is silent is asked for again. */
+#define STALL_PATIENT (45 * CLOCK_SECOND)
 #define ANSWER_MAX ((size_t)16 << 20)
 
 /* ---- opening ---- */

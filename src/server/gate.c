@@ -90,6 +90,11 @@ struct err *gate_registry(const struct routes *r, struct http_exchange *x, const
 	AUTO(caller_fini) struct caller c = {0};
 	*out = NULL;
 	TRY(auth_check(r->auth, x, &c));
+	/* Of a page in a browser: no client of registries sends it, and an open registry would obey. */
+	if (c.open && !is_reading(x) && http_header(x, "Origin")) {
+		refuse(x, 403, "DENIED", "pages in browsers may not write to the registry");
+		return NULL;
+	}
 	if (may(r, x, &c)) {
 		*out = c.scopes & SCOPE_ADMIN ? registry_handler(r->registry)
 					      : registry_handler_create_only(r->registry);

@@ -2,6 +2,7 @@
 """The server: tokens and their scopes at the API and at the registry, and the API against its document."""
 
 import base64
+import http.client
 import json
 import re
 import subprocess
@@ -184,6 +185,14 @@ def test_pages_of_other_sites(cooper):
         assert "make a token" in api("GET", "/tokens", headers={"Host": "evil.example"}, expect=403).message
         token = make_token(cooper, "me", "admin")
         api.as_(token)("GET", "/tokens", headers={"Host": "cooper.example"}, expect=200)
+
+
+def test_pages_may_not_push(bare):
+    with bare.serving() as address:
+        for headers, status in (({}, 202), ({"Origin": f"http://{address}"}, 403)):
+            connection = http.client.HTTPConnection(address)
+            connection.request("POST", "/v2/a/blobs/uploads/", headers=headers)
+            assert connection.getresponse().status == status
 
 
 # ---- the registry ----

@@ -53,12 +53,15 @@ static struct err *t_body(void *ctx, struct http_exchange *x, void *state, const
 }
 
 struct ticks {
+	bool pause;
 	int left;
 };
 
 static struct err *t_next(void *ctx, void *p, size_t *len)
 {
 	struct ticks *t = ctx;
+	if (t->pause && t->left < 2)
+		usleep(2200000);
 	if (t->left-- == 0)
 		*len = 0;
 	else
@@ -105,6 +108,11 @@ static struct err *t_end(void *ctx, struct http_exchange *x, void *state)
 	} else if (cstr_eq(path, "/stream")) {
 		struct ticks *t = calloc(1, sizeof(*t));
 		t->left = 3;
+		http_answer_stream(x, 200, t_next, t_done, t);
+	} else if (cstr_eq(path, "/silent")) {
+		struct ticks *t = calloc(1, sizeof(*t));
+		t->left = 2;
+		t->pause = true;
 		http_answer_stream(x, 200, t_next, t_done, t);
 	} else if (cstr_eq(path, "/slow")) {
 		usleep(300000);
@@ -367,6 +375,27 @@ static void test_stop(void **state)
 	assert_non_null(strstr(buf_cstr(&in), "\r\n\r\nslow"));
 }
 
+/* A log that is followed may be silent for longer than a connection may be idle. */
+static void test_silent_stream(void **state)
+{
+	(void)state;
+	struct http_server *mine = NULL, *saved = server;
+	const struct http_server_options opt = {.listen = "127.0.0.1:0", .idle_timeout_s = 1};
+	ok(http_server_start(&opt, &handler, &mine));
+	server = mine;
+	AUTO_BUF struct buf in = {0};
+	AUTO_FD int fd = dial();
+	say(fd, "GET /silent" END);
+	hear(fd, &in, "\r\n0\r\n\r\n");
+	assert_non_null(strstr(buf_cstr(&in), "tick 1\n"));
+	assert_non_null(strstr(buf_cstr(&in), "tick 0\n"));
+	/* What comes after it on the connection is as before: an idle one is closed. */
+	char c;
+	assert_int_equal(read(fd, &c, 1), 0);
+	http_server_stop(mine, 0);
+	server = saved;
+}
+
 static void test_start_errors(void **state)
 {
 	(void)state;
@@ -400,6 +429,7 @@ int main(void)
 		cmocka_unit_test(test_refused_large),
 		cmocka_unit_test(test_vanishing_peer),
 		cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_silent_stream),
 		cmocka_unit_test(test_start_errors),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
