@@ -3,9 +3,17 @@
 
 #include "repo/repo.h"
 
+#include <stdlib.h>
+
 struct err *via_choose(const char *text, const char *configured, struct via *out)
 {
-	if (!text)
+	const char *env = getenv("COOPER_SERVER");
+
+	if (env && *env)
+		configured = env;
+	if (text && (cstr_starts(text, "http://") || cstr_starts(text, "https://")))
+		*out = (struct via){RUN_VIA_SERVER, text};
+	else if (!text)
 		*out = configured ? (struct via){RUN_VIA_SERVER, configured}
 				  : (struct via){RUN_VIA_LOCAL, NULL};
 	else if (cstr_eq(text, "local"))
@@ -14,9 +22,9 @@ struct err *via_choose(const char *text, const char *configured, struct via *out
 		*out = (struct via){RUN_VIA_SERVER, configured};
 	else if (cstr_eq(text, "server"))
 		return err_hint(err_new(ERR_USAGE, "--via server: cooper.yaml names no server"),
-			"add a line: server: https://cooper.example");
+			"add a line: server: https://cooper.example, or set COOPER_SERVER");
 	else
-		return err_new(ERR_USAGE, "--via is local or server, not \"%s\"", text);
+		return err_new(ERR_USAGE, "--via is local or server (or the URL of one), not \"%s\"", text);
 	return NULL;
 }
 

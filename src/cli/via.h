@@ -13,9 +13,13 @@ struct via {
 	const char *server; /* URL, borrowed; NULL via local */
 };
 
-#define VIA_HELP "local (this machine) or server (default: the server of cooper.yaml, else local)"
+#define VIA_HELP                                                                                     \
+	"local (this machine), server ($COOPER_SERVER, else that of cooper.yaml) or a server's URL " \
+	"(default: the server "                                                                      \
+	"if there is one)"
 
-/* text: of --via, NULL if it was not given. configured: cooper.yaml's server, NULL if it has none. */
+/* text: of --via, NULL if it was not given. configured: cooper.yaml's server, NULL if it has none. Both must
+ * outlive *out. */
 MUST_USE struct err *via_choose(const char *text, const char *configured, struct via *out);
 /* For commands that need no repository: the cooper.yaml that counts is that of the work tree around here, if
  * there is one. */

@@ -184,6 +184,39 @@ def test_tokens(bare, runner, lab):
         assert state(api, number)[0] == "success"
 
 
+def test_release_and_logs(server, runner, lab, bare, tmp_path):
+    """The client's side: cooper.yaml, the environment or --via name the server."""
+    url = f"http://{server.address}"
+    proc = runner.start(*args(server, lab))
+    done = bare("release", "web", "--via", url, "--follow", cwd=lab.repo).out
+    reference = f"127.0.0.1:5000/lab/web:v1.2.3-{lab.first[:7]}"
+    assert "run 1" in done and f"published {reference}" in done
+    assert bare("release", "bad", "--follow", cwd=lab.repo, env={"COOPER_SERVER": url}, code=1)
+    for more, env in ((["--via", url], {}), ([], {"COOPER_SERVER": url}), (["--via", "server"], {"COOPER_SERVER": url})):
+        runs = json.loads(bare("logs", "--json", *more, cwd=tmp_path, env=env).out)
+        assert [(r["number"], r["container"], r["status"]) for r in runs] == [(2, "bad", "failure"), (1, "web", "success")]
+    text = bare("logs", "1", "-j", "0", "--via", url).out
+    assert text == log(server, 1)
+    assert "there is no job 1" in bare("logs", "1", "-j", "1", "--via", url, code=1).err
+    assert "there is no run 9" in bare("logs", "9", "--via", url, code=1).err
+    # with the server in cooper.yaml images are named after it
+    lab.write("cooper.yaml", f"namespace: lab\nserver: {url}\n")
+    commit = lab.commit("a server")
+    assert f"{server.address}/lab/web:v1.2.3-{commit[:7]}" in bare("release", "web", "--follow", cwd=lab.repo).out
+    listed = json.loads(bare("list", "web", "--json", cwd=lab.repo).out)
+    assert {t["tag"] for t in listed[0]["tags"]} == {f"v1.2.3-{sha[:7]}" for sha in (commit, lab.first)}
+    # a job that nobody takes
+    lab.write("cooper.yaml", f"namespace: lab\nserver: {url}\nrunners: {{dockerfile: nobody}}\n")
+    lab.commit("a label that no runner has")
+    bare("release", "web", cwd=lab.repo)
+    assert "has not begun" in bare("logs", "4", "-j", "0", cwd=lab.repo, code=1).err
+    bare("cancel", "4", cwd=lab.repo)
+    assert "never began" in bare("logs", "4", "-j", "0", "-f", cwd=lab.repo, code=1).err
+    assert "has ended" in bare("cancel", "1", cwd=lab.repo, code=1).err
+    proc.terminate()
+    end(proc)
+
+
 @pytest.mark.parametrize(
     "more, said",
     [
