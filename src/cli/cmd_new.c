@@ -22,15 +22,16 @@ struct new_args {
 
 static const struct option options[] = {
 	{"pattern", 'p', OPTION_TEXT, "PATTERN", OPT(pattern),
-		"go-node, package, go, elixir-node or download (--list tells more)"},
+		"go-node, package, go, elixir-node, download or nix (--list tells more)"},
 	{"version", 0, OPTION_TEXT, "VERSION", OPT(version),
 		"the version that it begins with (default: " FIRST_VERSION ", or upstream's newest tag)"},
 	{"upstream", 0, OPTION_TEXT, "URL", OPT(upstream),
-		"go: the git repository; download: the file, with {version} and {arch} in its place"},
+		"go: the git repository; download: the file, with {version} and {arch} in its place; nix: "
+		"an archive of nixpkgs at a commit"},
 	{"arch", 0, OPTION_LIST, "ARCH[=NAME]", OPT(archs),
 		"download: an architecture, and what upstream calls it (default: amd64 and arm64)"},
 	{"sha256", 0, OPTION_LIST, "[ARCH=]SUM", OPT(sha256s),
-		"download: a checksum that is known (default: of what is downloaded now)"},
+		"download, nix: a checksum that is known (default: of what is downloaded now)"},
 	{"package", 0, OPTION_TEXT, "PACKAGE", OPT(package),
 		"package: the distribution's; go with --upstream: the folder of the main package"},
 	{"manifests", 0, OPTION_FLAG, NULL, OPT(manifests),
@@ -44,13 +45,14 @@ static const struct option options[] = {
 struct found {
 	struct upstream_tag tag;
 	struct vec downloads;
-	char *image;
+	char *sum, *image;
 };
 
 static void found_fini(struct found *f)
 {
 	upstream_tag_fini(&f->tag);
 	upstream_downloads_fini(&f->downloads);
+	mem_freep(&f->sum);
 	mem_freep(&f->image);
 }
 
@@ -83,14 +85,16 @@ static struct err *print_patterns(struct cli *c, bool json)
 
 static struct err *check_args(const struct new_args *a, const struct scaffold_pattern *p)
 {
-	bool download = cstr_eq(p->name, "download"),
-	     versioned = a->upstream && strstr(a->upstream, "{version}");
+	bool download = cstr_eq(p->name, "download"), nix = p->kind == KIND_NIX;
+	bool versioned = a->upstream && strstr(a->upstream, "{version}");
 
 	if (a->upstream && !p->upstream)
 		return err_hint(err_new(ERR_USAGE, "pattern %s has no upstream", p->name),
-			"--upstream goes with go and download");
-	if ((a->archs.len || a->sha256s.len) && !(download && a->upstream))
-		return err_new(ERR_USAGE, "--arch and --sha256 go with --pattern download and --upstream");
+			"--upstream goes with go, download and nix");
+	if (a->archs.len && !(download && a->upstream))
+		return err_new(ERR_USAGE, "--arch goes with --pattern download and --upstream");
+	if (a->sha256s.len && !((download || nix) && a->upstream))
+		return err_new(ERR_USAGE, "--sha256 goes with --upstream of patterns download and nix");
 	if (a->package && (!p->package || (p->upstream && !a->upstream)))
 		return err_new(ERR_USAGE,
 			"--package goes with --pattern package, or with --pattern go and --upstream");
@@ -121,6 +125,13 @@ static struct err *ask_upstream(
 		TRY(upstream_downloads(&rq, &f->downloads));
 		spec->downloads = f->downloads.ptr;
 		spec->download_count = f->downloads.len;
+		return NULL;
+	}
+	if (spec->pattern->kind == KIND_NIX) {
+		if (!a->sha256s.len)
+			TRY(upstream_nix_sum(a->upstream, c->cancel, &f->sum));
+		spec->snapshot = a->upstream;
+		spec->sum = f->sum ? f->sum : a->sha256s.ptr[a->sha256s.len - 1];
 		return NULL;
 	}
 	TRY(upstream_find_tag(a->upstream, a->version, c->cancel, &f->tag));

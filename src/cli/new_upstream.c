@@ -5,7 +5,9 @@
 #include "base/mem.h"
 #include "exec/git_tool.h"
 #include "http/client.h"
+#include "nix/nix.h"
 #include "repo/scaffold.h"
+#include "sys/process.h"
 
 #include <string.h>
 
@@ -43,6 +45,28 @@ struct err *upstream_find_tag(
 	if (e)
 		return err_wrap(e, "%s", full);
 	out->url = steal(&full);
+	return NULL;
+}
+
+struct err *upstream_nix_sum(const char *url, const struct cancel *cancel, char **sum)
+{
+	AUTO_FREE char *program = NULL;
+	AUTO_BUF struct buf out = {0};
+
+	if (!cstr_starts(url, "http://") && !cstr_starts(url, "https://"))
+		return err_hint(err_new(ERR_USAGE, "\"%s\" is no address of an archive", url),
+			"write that of nixpkgs at a commit, "
+			"https://forge.example/nixpkgs/archive/<commit>.tar.gz");
+	TRY(scaffold_check_address(url, true));
+	struct err *e = nix_find("nix-prefetch-url", &program);
+	if (e)
+		return err_hint(
+			e, "where Nix is: nix-prefetch-url --unpack %s; give what it says as --sha256", url);
+	const char *const argv[] = {program, "--unpack", "--type", "sha256", url, NULL};
+	const struct process_request rq = {.argv = argv, .cancel = cancel};
+	TRY(process_run(&rq, &out, NULL));
+	struct str line = str_trim(buf_str(&out));
+	*sum = mem_strndup(line.ptr, line.len);
 	return NULL;
 }
 

@@ -14,6 +14,9 @@
 /* version NULL: the newest release; ERR_NOT_FOUND names tags that there are. */
 MUST_USE struct err *upstream_find_tag(
 	const char *url, const char *version, const struct cancel *cancel, struct upstream_tag *out);
+/* The sum that Nix has for what an archive holds. Downloads it, into Nix's store. Caller frees *sum. */
+MUST_USE struct err *upstream_nix_sum(const char *url, const struct cancel *cancel, char **sum);
+
 struct upstream_request {
 	const char *url; /* with {version} and {arch}, each of which may be missing */
 	const char *version;

@@ -13,6 +13,7 @@
 #define VERSION_PLACE "{version}"
 #define ARCH_PLACE "{arch}"
 #define LABEL_MAX 63
+#define NIX_SUM_MAX 64
 
 const struct scaffold_pattern scaffold_patterns[] = {
 	{"go-node", KIND_CONTAINER_PY, "a Go program with a page that Node bundles inside", false, false},
@@ -24,6 +25,8 @@ const struct scaffold_pattern scaffold_patterns[] = {
 	{"download", KIND_DOCKERFILE,
 		"a release downloaded for each architecture, with checksums; --upstream URL for a real one",
 		true, false},
+	{"nix", KIND_NIX, "layers that Nix makes; --upstream URL (of nixpkgs) for programs that it has", true,
+		false},
 	{0},
 };
 
@@ -113,7 +116,7 @@ struct err *scaffold_check_address(const char *url, bool git)
 	for (const char *p = url; (p = strpbrk(p, "{}")); p += strcspn(p, "}") + (strchr(p, '}') != NULL))
 		if (git || (!is_place(p, VERSION_PLACE) && !is_place(p, ARCH_PLACE)))
 			return err_hint(err_new(ERR_INVALID, "in the upstream's address: \"%.20s\"", p),
-				git ? "it is that of the repository; its tag is found there"
+				git ? "it is taken as it is"
 				    : "in braces there are " VERSION_PLACE " and " ARCH_PLACE);
 	/* Nothing in it is an expansion, a quote or the end of a word to a Dockerfile. */
 	if (!only(url, git ? "-._~:/@+,%" : "-._~:/?@!&()+,;=%{}"))
@@ -156,6 +159,13 @@ static struct err *check_spec(const struct scaffold_spec *s)
 			return err_new(ERR_INVALID,
 				"%s: tag \"%s\" at \"%s\" is none that can be written down", s->upstream,
 				s->tag, s->commit);
+	}
+	if (s->snapshot) {
+		TRY(scaffold_check_address(s->snapshot, true));
+		if (!only(s->sum, "-+/=") || strlen(s->sum) > NIX_SUM_MAX)
+			return err_hint(
+				err_new(ERR_INVALID, "\"%.80s\" is no sha256 sum as Nix writes it", s->sum),
+				"it is what \"nix-prefetch-url --unpack\" says");
 	}
 	for (size_t i = 0; i < s->download_count; i++) {
 		const struct scaffold_download *d = &s->downloads[i];
@@ -282,6 +292,10 @@ static void set_values(struct making *m)
 		set(m, "TAG", with_version(m->a, s->tag));
 		set(m, "COMMIT", s->commit);
 	}
+	if (s->snapshot) {
+		set(m, "UPSTREAM", s->snapshot);
+		set(m, "SUM", s->sum);
+	}
 	if (s->download_count)
 		set_download_rows(m);
 }
@@ -293,6 +307,8 @@ static const char *template_set(const struct scaffold_spec *s)
 		return archive_of(s->downloads[0].url) ? "download-archive" : "download-file";
 	if (cstr_eq(s->pattern->name, "go") && s->upstream)
 		return "go-upstream";
+	if (cstr_eq(s->pattern->name, "nix") && s->snapshot)
+		return "nix-nixpkgs";
 	if (cstr_eq(s->pattern->name, "package") && s->package)
 		return "package-named";
 	return s->pattern->name;

@@ -39,6 +39,9 @@ struct scaffold_spec {
 	/* A git repository to build from (pattern "go"): NULL: the source is in the folder. The tag has
 	 * {version} where the version stands; commit: 40 hex that it stands for. */
 	const char *upstream, *tag, *commit;
+	/* An archive of nixpkgs (pattern "nix") and the sum that Nix has for what is in it. NULL: without
+	 * nixpkgs. */
+	const char *snapshot, *sum;
 	/* Pattern "download"; none: the files are in the folder. */
 	const struct scaffold_download *downloads;
 	size_t download_count;

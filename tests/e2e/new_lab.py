@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -81,7 +82,7 @@ def running(cooper, image, top, *args):
     port = free_port()
     words = [a.replace("PORT", str(port)) for a in args]
     env = dict(entry.split("=", 1) for entry in config.get("Env", []))
-    command = ["chroot", f"--userspec={config['User']}", top, *config["Entrypoint"], *words]
+    command = [shutil.which("chroot"), f"--userspec={config['User']}", top, *config["Entrypoint"], *words]
     log = open(top.with_suffix(".log"), "wb+")
     proc = subprocess.Popen(command, env={"PATH": os.environ["PATH"], **env, "PORT": str(port)}, stdout=log, stderr=log, start_new_session=True)
     try:

@@ -15,11 +15,12 @@ import pytest
 import yaml
 from conftest import ROOT, Cooper
 from new_lab import NewLab, running, unpack
+from nix_lab import ARCHIVE, nix_env, path_without_nix
 
 sys.path.append(str(pathlib.Path(__file__).parent / "dagger"))
 from peers import GitOverHttp, WebServer, git  # noqa: E402
 
-PATTERNS = ["go-node", "package", "go", "elixir-node", "download"]
+PATTERNS = ["go-node", "package", "go", "elixir-node", "download", "nix"]
 COMMIT = "f" * 40
 
 
@@ -111,6 +112,55 @@ def test_a_tag_of_a_repository_elsewhere(lab, go_upstream):
     assert "no tag 7 or v7" in said and "1.10.0, 1.9.0" in said and url in said
     assert "/no.git" in lab("new", "x", "-p", "go", "--upstream", f"{go_upstream.url}/no", code=1).err
     assert lab.files() == ["cooper.yaml"]
+
+
+def test_nix_builds_and_answers(tmp_path, bare):
+    lab = NewLab(tmp_path / "new", bare, env=nix_env(tmp_path / "nix"))
+    lab("new", "my-nix", "--pattern", "nix", "--version", "3.1.4", "--manifests")
+    lab("build", "my-nix")
+    lab.release("my-nix")
+    image = f"127.0.0.1:5000/lab/my-nix:v3.1.4-{lab.git('rev-parse', 'HEAD')[:7]}-nix"
+    with running(lab.cooper, image, tmp_path / "root", "-p", "127.0.0.1:PORT") as get:
+        assert "<h1>my-nix</h1>" in get("/index.html")
+
+
+# Has the names that the scaffold uses; what is built says which settings it was given.
+NIXPKGS = """{ config, overlays }: rec {
+  busybox = "/busybox";
+  cacert = "/cacert";
+  writeTextDir = name: text: "/${name}";
+  dockerTools.buildLayeredImage = { name, tag, contents, extraCommands, config }: derivation {
+    name = "${name}-${tag}";
+    system = builtins.currentSystem;
+    builder = "/usr/bin/python3";
+    args = [ ./archive.py ];
+    form = "gzip";
+    texts = builtins.toJSON config;
+  };
+}
+"""
+
+
+def test_nix_with_nixpkgs_from_elsewhere(tmp_path, bare, web):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, text in (("default.nix", NIXPKGS), ("archive.py", ARCHIVE)):
+            info = tarfile.TarInfo(f"nixpkgs-0123abc/{name}")
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    url = web.put("/archive/0123abc.tar.gz", out.getvalue())
+    lab = NewLab(tmp_path / "new", bare, env=nix_env(tmp_path / "nix"))
+    lab("new", "web", "-p", "nix", "--upstream", url)
+    text = lab.text("containers/web/default.nix")
+    assert f'url = "{url}";' in text
+    lab("build", "web", "-t", "web:1")
+    config = json.loads(bare.files("web:1")["srv/0"].data)
+    assert config["Entrypoint"] == ["/busybox/bin/httpd", "-f", "-h", "/index.html"]
+    # Where there is no Nix, the sum has to be given.
+    without = path_without_nix(tmp_path)
+    said = bare("new", "other", "-p", "nix", "--upstream", url, cwd=lab.repo, env=without, code=1)
+    assert "the program nix-prefetch-url of Nix was not found" in said.err and "--sha256" in said.err
+    assert 'sha256 = "abc";' in bare("new", "other", "-p", "nix", "--upstream", url, "--sha256", "abc", "--dry-run", cwd=lab.repo, env=without).out
 
 
 def archive(arch):
@@ -208,7 +258,7 @@ def test_every_pattern_is_planned_where_the_repository_says(tmp_path, bare):
         image = f"registry.example:5000/a/b/{name}"
         assert documents["deployment.yaml"]["spec"]["template"]["spec"]["containers"][0]["image"] == f"{image}:kustomized"
         (entry,) = documents["kustomization.yaml"]["images"]
-        assert entry == {"name": image, "newTag": "v0.1.0-0000000"}
+        assert entry == {"name": image, "newTag": "v0.1.0-0000000" + "-nix" * (name == "x-nix")}
     assert {p.split("/")[0] for p in lab.files("images")} == {f"x-{p}" for p in PATTERNS}
     for path in ("x-package/start.sh", "x-elixir-node/start.sh", "x-download/release/sample-linux-arm64"):
         assert (lab.repo / "images" / path).stat().st_mode & 0o111, path
@@ -255,7 +305,9 @@ def test_what_is_wrong_is_said(lab):
     assert "which version" in said("web", "-p", "download", "--upstream", "https://d.example/{version}")
     assert "which version of nginx" in said("web", "-p", "package", "--package", "nginx")
     assert "--package goes with" in said("web", "-p", "go", "--package", "./x")
-    assert "--arch and --sha256 go with" in said("web", "-p", "go", "--arch", "amd64")
+    assert "--arch goes with" in said("web", "-p", "go", "--arch", "amd64")
+    assert "--sha256 goes with" in said("web", "-p", "nix", "--sha256", "a" * 64)
+    assert "no address of an archive" in said("web", "-p", "nix", "--upstream", "nixpkgs")
     assert "no address of a git repository" in said("web", "-p", "go", "--upstream", "/srv/git/x")
     assert "no address of a download" in said("web", "-p", "download", "--upstream", "ftp://d.example/x", "--version", "1")
     assert '"+" cannot stand in a tag' in said("web", "-p", "go", "--version", "1+2", code=1)

@@ -167,6 +167,23 @@ static void test_downloads(void **state)
 	}
 }
 
+static void test_snapshot_of_nixpkgs(void **state)
+{
+	(void)state;
+	struct scaffold_spec spec = {.pattern = pattern("nix"),
+		.name = "web",
+		.version = "1.2",
+		.snapshot = "https://forge.example/nixpkgs/archive/0123abc.tar.gz",
+		.sum = "sha256-ABCdef+/0="};
+	AUTO(scaffold_fini) struct scaffold s = {0};
+	assert_null(scaffold_make(&spec, &cfg, &s));
+	assert_int_equal(s.files.len, 1);
+	assert_whole(&spec, &s);
+	assert_holds(&s, "images/web/default.nix",
+		"    url = \"https://forge.example/nixpkgs/archive/0123abc.tar.gz\";\n    sha256 = "
+		"\"sha256-ABCdef+/0=\";\n");
+}
+
 static void refuse(const struct scaffold_spec *spec, const char *said)
 {
 	AUTO(scaffold_fini) struct scaffold s = {0};
@@ -205,6 +222,15 @@ static void test_refused(void **state)
 			       .version = "1",
 			       .package = packages[i]},
 			"is no name of a package");
+	static const char *const sums[] = {"", "a\"", "${x}", "a b",
+		"aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggggg"};
+	for (size_t i = 0; i < ARRAY_LEN(sums); i++)
+		refuse(&(struct scaffold_spec){.pattern = pattern("nix"),
+			       .name = "a",
+			       .version = "1",
+			       .snapshot = "https://f.example/x",
+			       .sum = sums[i]},
+			"is no sha256 sum");
 	static const char *const folders[] = {"", "../x", "/x", "-x", "a b", "a\"", "$a"};
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
 		refuse(
@@ -281,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_every_pattern),
 		cmocka_unit_test(test_upstream_of_go),
 		cmocka_unit_test(test_downloads),
+		cmocka_unit_test(test_snapshot_of_nixpkgs),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_words_of_yaml),
