@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import pytest
+from api_client import Api
 from conftest import BIN, Cooper, layers_of_archive
 from git_lab import WHEN, GitLab
 from nix_lab import ARCHIVE, expression, nix_env, path_without_nix, processes, shell
@@ -181,6 +182,53 @@ def test_affected_tells_by_the_derivation(cooper, lab):
     gitlab.write("lib/archive.py", ARCHIVE + "# changed\n")
     gitlab.commit("library")
     assert "app" in affected() and "other" not in affected()
+
+
+def test_promote_after_a_squash_builds_nothing(cooper, lab):
+    gitlab = lab({"app": expression()})
+    pins = "argocd/manifests/app/kustomization.yaml"
+    gitlab.git("checkout", "-q", "-b", "topic")
+    gitlab.write("containers/app/default.nix", expression(version="1.3.0", texts="one|new"))
+    gitlab.commit("new text")
+    branch = release(cooper, gitlab.repo)
+    gitlab.write(pins, f"images:\n  - name: 127.0.0.1:5000/t/app\n    newTag: {branch['tag']}\n")
+    gitlab.commit("pin")
+    gitlab.git("checkout", "-q", "main")
+    gitlab.git("merge", "-q", "--squash", "topic")
+    # Another time than the branch's: the image must not be the same one by chance.
+    gitlab.env["GIT_COMMITTER_DATE"] = "2026-02-01T10:00:00Z"
+    main = gitlab.commit("topic (#1)")
+    gitlab.git("push", "-q", "origin", "--delete", "topic")
+    gitlab.git("branch", "-q", "-D", "topic")
+
+    result = cooper("promote", "--json", "--progress", "plain", cwd=gitlab.repo)
+    tag = f"v1.3.0-{main[:7]}-nix"
+    assert f"newTag: {tag}\n" in (gitlab.repo / pins).read_text(), result
+    assert "nix-instantiate" in result.err and "nix-build" not in result.err
+    old, new = (inspect(cooper, f"127.0.0.1:5000/t/app:{t}") for t in (branch["tag"], tag))
+    assert layer_digests(old) == layer_digests(new)
+    labels = new["config"]["config"]["Labels"]
+    assert (labels["org.opencontainers.image.revision"], labels["dev.cooper.inputs"]) == (main, branch["inputs"])
+    # It is what a build would have given.
+    gitlab.git("add", "-A")
+    again = release(cooper, gitlab.repo, "app", "--ref", main)
+    assert again["already"] and again["digest"] == new["digest"]
+
+
+def test_a_runner_builds_for_a_server(bare, cooper, lab, tmp_path, nix):
+    gitlab = lab({"app": expression()})
+    server = Cooper(tmp_path / "server-home")
+    with server.serving() as address:
+        plan = json.loads(cooper("release", "app", "--dry-run", "--json", cwd=gitlab.repo).out)
+        (job,) = plan["jobs"]
+        jobs = [{**{key: job[key] for key in ("kind", "version", "tag", "reference")}, "label": job["runner"]}]
+        Api(address)("POST", "/runs", {"container": "app", "commit": plan["commit"], "ref": "main", "jobs": jobs}, expect=201)
+        cooper("runner", "--server", f"http://{address}", "--label", "nix-container-builder", "--git", gitlab.top / "origin.git", "--once")
+        (done,) = Api(address)("GET", "/runs/1", expect=200).json["jobs"]
+        assert done["status"] == "success", done
+        log = Api(address)("GET", "/runs/1/jobs/0/log", expect=200).body.decode()
+    assert "nix-build containers/app/default.nix" in log
+    assert inspect(server, job["reference"])["digest"] == done["digest"] == release(Cooper(tmp_path / "own", nix), gitlab.repo)["digest"]
 
 
 # ---- what goes wrong ----

@@ -165,7 +165,7 @@ def test_what_is_wrong_is_said(cooper, lab):
     lab.commit("fails")
     said = cooper("release", "web", "--progress", "plain", cwd=lab.repo, code=1)
     assert "why it failed" in said.out + said.err
-    assert "default.nix is not supported yet" in said.out + said.err
+    assert "failed     nix: " in said.out
 
 
 @pytest.mark.parametrize("command", ["list", "version"])
