@@ -13,7 +13,7 @@
 struct promote_args {
 	const char *progress, *via;
 	struct strvec allow;
-	bool dry_run, commit, env, json;
+	bool dry_run, commit, env, allow_downgrade, json;
 };
 
 #define OPT(field) offsetof(struct promote_args, field)
@@ -22,6 +22,8 @@ static const struct option options[] = {
 	{"dry-run", 'n', OPTION_FLAG, NULL, OPT(dry_run), "show what would be done, and why"},
 	{"commit", 0, OPTION_FLAG, NULL, OPT(commit), "commit the changed manifests, saying what and why"},
 	{"env", 0, OPTION_FLAG, NULL, OPT(env), "also change images named in texts of env and args"},
+	{"allow-downgrade", 0, OPTION_FLAG, NULL, OPT(allow_downgrade),
+		"also where main has an older version than is pinned"},
 	{"via", 0, OPTION_TEXT, "WHERE", OPT(via), "of releases from main: " VIA_HELP},
 	{"allow", 0, OPTION_LIST, "RIGHT", OPT(allow),
 		"security.insecure: let RUN --security=insecure leave the sandbox where main is built"},
@@ -70,8 +72,8 @@ static json_t *promotion_json(const struct promotion *p)
 	json_t *o = json_object(), *pins = json_array();
 
 	json_set_text(o, "container", p->container);
-	json_set_text(o, "kind", p->nix ? "nix" : "k8s");
-	if (!p->error || p->why)
+	json_set_text(o, "kind", p->kind);
+	if (p->why)
 		json_set_text(o, "action", promote_action_name(p->action));
 	json_set_text(o, "reference", p->reference);
 	json_set_text(o, "tag", p->tag);
@@ -120,13 +122,29 @@ static const char *action_text(const struct promotion *p, bool dry_run)
 	static const char *const will[] = {"to be pinned", "to be tagged", "to be built"};
 	static const char *const did[] = {"pinned", "tagged", "built"};
 
-	return p->error ? "not promoted" : dry_run ? will[p->action] : did[p->action];
+	if (p->error || !p->why)
+		return "not promoted";
+	return dry_run ? will[p->action] : did[p->action];
+}
+
+static void print_pin(struct cli *c, const struct promotion *p, const struct promote_pin *pin)
+{
+	const char *old = pin->pin->tag ? pin->pin->tag : pin->pin->digest ? pin->pin->digest : "-";
+
+	fprintf(c->out, "    %s:%u  %s [%s%s%s]", pin->pin->file, pin->pin->line, old,
+		provenance_text(pin->provenance), pin->reason ? ": " : "", pin->reason ? pin->reason : "");
+	if (pin->error)
+		fprintf(c->out, " stays: %s\n", pin->error);
+	else if (p->error)
+		fprintf(c->out, " stays\n");
+	else
+		fprintf(c->out, " -> %s\n", p->tag);
 }
 
 static void print_promotion(struct cli *c, const struct promotion *p, bool dry_run)
 {
 	fprintf(c->out, "%s%s  %s", p->container, p->nix ? " (nix)" : "", action_text(p, dry_run));
-	if (p->tag)
+	if (p->tag && p->why)
 		fprintf(c->out, "  %s", p->tag);
 	fprintf(c->out, "\n");
 	if (p->why)
@@ -134,17 +152,8 @@ static void print_promotion(struct cli *c, const struct promotion *p, bool dry_r
 	input_changes_print(c->out, &p->changes, "      ");
 	if (p->error)
 		fprintf(c->out, "    error: %s\n", p->error);
-	for (size_t i = 0; i < p->pins.len; i++) {
-		const struct promote_pin *pin = vec_at(&p->pins, i);
-		const char *old = pin->pin->tag ? pin->pin->tag : pin->pin->digest ? pin->pin->digest : "-";
-		fprintf(c->out, "    %s:%u  %s [%s%s%s]", pin->pin->file, pin->pin->line, old,
-			provenance_text(pin->provenance), pin->reason ? ": " : "",
-			pin->reason ? pin->reason : "");
-		if (pin->error)
-			fprintf(c->out, "  stays: %s\n", pin->error);
-		else
-			fprintf(c->out, "%s%s\n", p->error ? "  stays" : " -> ", p->error ? "" : p->tag);
-	}
+	for (size_t i = 0; i < p->pins.len; i++)
+		print_pin(c, p, vec_at(&p->pins, i));
 }
 
 static void print_notes(struct cli *c, const struct promote_report *r)
@@ -197,8 +206,11 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 	AUTO(repo_freep) struct repo *repo = NULL;
 	AUTO(display_freep) struct display *d = NULL;
 	AUTO(promote_report_fini) struct promote_report r = {0};
-	struct promote_request rq = {
-		.names = operands, .env = a->env, .commit = a->commit, .cancel = c->cancel};
+	struct promote_request rq = {.names = operands,
+		.env = a->env,
+		.allow_downgrade = a->allow_downgrade,
+		.commit = a->commit,
+		.cancel = c->cancel};
 
 	AUTO(repo_config_fini) struct repo_config cfg = {0};
 	struct via via;

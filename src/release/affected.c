@@ -80,10 +80,9 @@ static struct err *find_base(const struct affected_request *rq, struct affected 
 	}
 	/* What the work tree calls main. */
 	TRY(repo_config_load(rq->repo, NULL, &cfg));
-	TRY(repo_main(rq->repo, &name, &main));
-	if (!name)
-		return err_hint(err_new(ERR_NOT_FOUND, "there is no main branch to compare with"),
-			"git fetch, or name a commit with --base");
+	struct err *e = repo_main_required(rq->repo, &name, &main);
+	if (e)
+		return err_hint(e, "git fetch, or name a commit with --base");
 	TRY(repo_merge_base(rq->repo, &out->head, &main, &out->base, &found));
 	if (!found)
 		return no_ancestor(rq, out, name);

@@ -122,12 +122,7 @@ struct err *main_builds_open(struct engine *e, struct repo *r, struct event_stre
 	m->events = events;
 	m->cancel = cancel;
 	m->builds = map_new(free_build);
-	TRY(repo_main(r, &m->ref, &m->commit));
-	if (!m->ref)
-		return err_hint(err_new(ERR_NOT_FOUND,
-					"there is no main branch: none of upstream/main, origin/main, main, "
-					"upstream/master, origin/master and master"),
-			"git fetch, or name it in cooper.yaml (main: origin/trunk)");
+	TRY(repo_main_required(r, &m->ref, &m->commit));
 	*out = steal(&m);
 	return NULL;
 }

@@ -25,6 +25,7 @@ struct promote_request {
 	struct repo *repo;
 	const struct strvec *names;  /* of containers; empty: all */
 	bool env;                    /* also pins in texts of env and args */
+	bool allow_downgrade;        /* also where main has an older version than is pinned */
 	bool commit;                 /* one commit of the changed files */
 	bool allow_insecure;         /* of what is released from main: as in build_request */
 	const char *server;          /* URL of where releases are queued; NULL: done here */
@@ -45,9 +46,11 @@ struct promote_pin {
 	const struct pin *pin; /* of the report's scan */
 	enum provenance provenance;
 	char *reason;         /* of UNKNOWN */
+	char *version;        /* as its tag has it; NULL: it names none */
 	char commit[41];      /* that it was built from; "": not known */
 	struct digest image;  /* manifest in the store; unset: it could not be read */
 	struct digest inputs; /* its label; unset: it has none */
+	bool index;           /* it is for several platforms, which no release is */
 	char *unread;         /* why it could not be read */
 	bool gone;            /* ... because the registry has it no more */
 	bool changed;         /* the file has the new tag */
@@ -58,7 +61,8 @@ struct promote_pin {
 struct promotion {
 	char *container;
 	bool nix;
-	struct vec pins; /* of struct promote_pin */
+	const char *kind; /* of main's build file: "dockerfile"; NULL: it has none */
+	struct vec pins;  /* of struct promote_pin */
 	enum promote_action action;
 	char *reference, *tag; /* main's; NULL with an error */
 	struct digest digest;  /* of what is published; unset while it is to be rebuilt */

@@ -80,7 +80,7 @@ static void files_of(const struct promote_report *r, bool only_changed, struct s
 		const struct promotion *p = vec_at(&r->promotions, i);
 		for (size_t k = 0; k < p->pins.len; k++) {
 			const struct promote_pin *pin = vec_at(&p->pins, k);
-			bool counts = only_changed ? pin->changed : !p->error;
+			bool counts = only_changed ? pin->changed : !p->error && !pin->error;
 			if (counts && !strvec_has(out, pin->pin->file))
 				strvec_push(out, pin->pin->file);
 		}

@@ -32,8 +32,7 @@ static struct err *tag_is_there(const struct deciding *d, const struct reference
 	struct presence p = {0};
 	struct remote *remote = NULL;
 	const struct transfer_io io = {.cancel = d->rq->cancel};
-
-	if (!d->report->config.registry) {
+	if (!d->main->plan.config.registry) {
 		struct err *e =
 			registry_get(engine_store(d->rq->engine), ref->repository, ref->tag, &found, there);
 		descriptor_fini(&found);
@@ -64,7 +63,7 @@ static struct err *take_published(struct deciding *d, bool *there)
 	TRY(tag_is_there(d, &ref, there));
 	if (!*there)
 		return NULL;
-	TRY(image_facts_read(d->rq->engine, !d->report->config.registry, &ref, &io, &facts));
+	TRY(image_facts_read(d->rq->engine, !d->main->plan.config.registry, &ref, &io, &facts));
 	if (!cstr_eq(facts.revision, d->report->tip.id))
 		return err_hint(err_new(ERR_EXISTS, "%s is published, but not from %s: its revision is %s",
 					d->p->reference, d->report->tip.id,
@@ -84,7 +83,8 @@ static const struct promote_pin *equal_pin(const struct deciding *d)
 {
 	for (size_t i = 0; i < d->p->pins.len; i++) {
 		const struct promote_pin *pin = vec_at(&d->p->pins, i);
-		if (digest_is_set(&pin->inputs) && digest_eq(&pin->inputs, &d->main->evaluation.inputs))
+		if (!pin->index && digest_is_set(&pin->inputs) &&
+			digest_eq(&pin->inputs, &d->main->evaluation.inputs))
 			return pin;
 	}
 	return NULL;
@@ -168,6 +168,10 @@ static struct err *explain(struct deciding *d, const struct promote_pin *from)
 		d->p->why = mem_strdup("the pinned image is not in the registry");
 		return NULL;
 	}
+	if (from->index) {
+		d->p->why = mem_strdup("the pinned image is one of several platforms");
+		return NULL;
+	}
 	if (!digest_is_set(&from->inputs)) {
 		d->p->why = mem_strdup("the pinned image does not say what it was built from");
 		return NULL;
@@ -201,6 +205,33 @@ static struct err *plan_rebuild(struct deciding *d)
 
 /* ---- one promotion ---- */
 
+/* A pin's tag is all that changes. */
+static struct err *check_image(const struct deciding *d)
+{
+	const struct promote_pin *pin = vec_at(&d->p->pins, 0);
+	AUTO_FREE char *image = release_image(&d->main->plan.config, d->p->container);
+
+	if (cstr_eq(image, pin->pin->image))
+		return NULL;
+	return err_hint(err_new(ERR_INVALID, "%s publishes %s, and the manifests name %s", d->report->main,
+				image, pin->pin->image),
+		"cooper.yaml is another one here than on %s", d->report->main);
+}
+
+/* Most likely the branch is not merged yet. */
+static void refuse_downgrades(struct deciding *d)
+{
+	const char *version = d->main->job->version;
+
+	for (size_t i = 0; i < d->p->pins.len && !d->rq->allow_downgrade; i++) {
+		struct promote_pin *pin = vec_at(&d->p->pins, i);
+		if (!pin->error && pin->version && version && version_cmp(pin->version, version) > 0)
+			pin->error = mem_printf("%s has %s, which is older than %s (is the branch merged? "
+						"--allow-downgrade pins it all the same)",
+				d->report->main, version, pin->version);
+	}
+}
+
 static struct err *name_it(struct deciding *d)
 {
 	const struct release_job *j = d->main->job;
@@ -208,10 +239,11 @@ static struct err *name_it(struct deciding *d)
 
 	if (!j)
 		return err_new(ERR_NOT_FOUND, "%s", d->main->error);
+	d->p->kind = build_kind_name(j->kind);
 	if (j->reference) {
 		d->p->reference = mem_strdup(j->reference);
 		d->p->tag = mem_strdup(j->tag);
-		return NULL;
+		return check_image(d);
 	}
 	/* Planned again as for a release, for its error. */
 	const struct release_request rq = {
@@ -226,6 +258,9 @@ static struct err *decide(struct deciding *d)
 
 	TRY(main_builds_get(d->report->builds, d->p->container, d->p->nix, &d->main));
 	TRY(name_it(d));
+	refuse_downgrades(d);
+	if (!promotion_stands(d->p))
+		return NULL;
 	TRY(take_published(d, &there));
 	if (there)
 		return NULL;

@@ -19,5 +19,7 @@ MUST_USE struct err *promote_commit(const struct promote_request *rq, struct pro
 /* Files of pins that are to be changed and have changes of their own, which the commit would take along. */
 MUST_USE struct err *promote_check_files(const struct promote_request *rq, const struct promote_report *r);
 
+/* Is any of its pins to be changed? */
+bool promotion_stands(const struct promotion *p);
 /* With what the user can do about it. Caller frees. */
 char *promote_error_text(const struct err *e);

@@ -16,6 +16,7 @@ const char *promote_action_name(enum promote_action a)
 static void pin_state_fini(struct promote_pin *p)
 {
 	mem_freep(&p->reason);
+	mem_freep(&p->version);
 	mem_freep(&p->unread);
 	mem_freep(&p->error);
 }
@@ -48,6 +49,14 @@ void promote_report_fini(struct promote_report *r)
 	repo_config_fini(&r->config);
 	main_builds_free(r->builds);
 	*r = (struct promote_report){0};
+}
+
+bool promotion_stands(const struct promotion *p)
+{
+	for (size_t i = 0; !p->error && i < p->pins.len; i++)
+		if (!((const struct promote_pin *)vec_at(&p->pins, i))->error)
+			return true;
+	return false;
 }
 
 char *promote_error_text(const struct err *e)
@@ -233,7 +242,9 @@ static void hand_over(struct looked *from, struct promotion *to)
 		.pin = from->pin,
 		.provenance = from->trace.provenance,
 		.reason = steal(&from->trace.reason),
+		.version = steal(&from->trace.version),
 		.image = from->facts.image,
+		.index = !digest_eq(&from->facts.image, &from->facts.digest),
 		.inputs = from->facts.inputs,
 		.unread = from->unread ? promote_error_text(from->unread) : NULL,
 		.gone = err_kind(from->unread) == ERR_NOT_FOUND,

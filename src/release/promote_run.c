@@ -43,7 +43,7 @@ static struct err *retag(const struct promote_request *rq, struct promote_report
 	const struct job_run run = {.rq = &release, .plan = &main->plan, .job = &job};
 	for (size_t i = 0; i < p->pins.len; i++) {
 		const struct promote_pin *pin = vec_at(&p->pins, i);
-		if (!digest_eq(&pin->inputs, &main->evaluation.inputs))
+		if (pin->index || !digest_eq(&pin->inputs, &main->evaluation.inputs))
 			continue;
 		TRY(release_relabel(
 			rq->engine, &release, &main->plan, main->job, &main->evaluation, &pin->image, &made));
@@ -56,7 +56,7 @@ static struct err *publish(const struct promote_request *rq, struct promote_repo
 {
 	struct err *e = NULL;
 
-	if (p->published || p->error)
+	if (p->published || !promotion_stands(p))
 		return NULL;
 	if (p->action == PROMOTE_RETAG)
 		e = retag(rq, r, p);
@@ -78,7 +78,7 @@ static void targets_of(const struct promote_report *r, const char *file, bool en
 		struct promotion *p = vec_at(&r->promotions, i);
 		for (size_t k = 0; k < p->pins.len; k++) {
 			struct promote_pin *pin = vec_at(&p->pins, k);
-			if (!p->published || !cstr_eq(pin->pin->file, file))
+			if (!p->published || pin->error || !cstr_eq(pin->pin->file, file))
 				continue;
 			strvec_push(texts, digest_text(&p->digest, text));
 			vec_push_copy(pins, &pin);

@@ -135,7 +135,7 @@ def test_a_squash_merge(lab, other, tmp_path):
     before = lab.pins()
     # what would be done, and nothing is
     (planned,) = lab.promote("--dry-run")["promotions"]
-    assert planned["action"] == "retag" and planned["tag"] == new and planned["why"] == f"same inputs as {job['tag'][-7:]}, layers unchanged"
+    assert planned["kind"] == "dockerfile" and planned["action"] == "retag" and planned["tag"] == new and planned["why"] == f"same inputs as {job['tag'][-7:]}, layers unchanged"
     assert lab.pins() == before and lab.git("status", "--porcelain") == ""
     assert new not in lab("list", "web").out
     run = lab("promote", "--commit", "--json", "--progress", "plain")
@@ -466,3 +466,29 @@ def test_with_a_server(tmp_path, cooper, other):
         assert by_name["web"]["digest"].startswith("sha256:") and "RUN" not in err
         assert f"v1.2.3-{main[:7]}" in lab.pins("web") and f"v1.2.3-{main[:7]}" in lab.pins("db")
         assert "web" in lab("logs").out and lab("logs").out.count("success") == 1
+
+
+def test_a_branch_that_is_not_merged_and_is_ahead(plain):
+    """Its version is higher: main is most likely not to replace it yet."""
+    plain.git("checkout", "-q", "-b", "topic")
+    plain.write("containers/web/Dockerfile", DOCKERFILE.replace("1.2.3", "1.3.0"))
+    plain.commit("a new version")
+    job = plain.release("web")
+    plain.git("checkout", "-q", "main")
+    plain.write("argocd/manifests/web/kustomization.yaml", kustomization(f"{plain.image}/web", job["tag"]))
+    main = plain.commit("try it")
+    run = plain("promote", code=1)
+    assert "origin/main has 1.2.3, which is older than 1.3.0" in run.out and "web  not promoted" in run.out
+    assert job["tag"] in plain.pins() and f"v1.2.3-{main[:7]}" not in plain("list", "web").out
+    (done,) = plain.promote("--allow-downgrade")["promotions"]
+    # the version is no input: the layers are the same
+    assert done["action"] == "retag" and f"v1.2.3-{main[:7]}" in plain.pins()
+
+
+def test_another_registry_on_main(plain):
+    plain.branch()
+    plain.squash()
+    plain.write("cooper.yaml", "namespace: elsewhere\n")
+    plain.write("argocd/manifests/web/kustomization.yaml", plain.pins().replace("/lab/", "/elsewhere/"))
+    run = plain("promote", code=1)
+    assert "origin/main publishes 127.0.0.1:5000/lab/web, and the manifests name 127.0.0.1:5000/elsewhere/web" in run.out
