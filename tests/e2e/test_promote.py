@@ -3,12 +3,14 @@
 
 import http.server
 import json
+import shutil
 import threading
 import urllib.request
 
 import pytest
 from conftest import Cooper
 from git_lab import GitLab
+from nix_lab import ARCHIVE, expression, nix_env
 from registry_server import OCI_MANIFEST
 
 DOCKERFILE = "ARG CONTAINER_APP_VERSION=1.2.3\nFROM busybox\nCOPY page /srv/page\nRUN cat /srv/page > /srv/copy\nENV PAGE=/srv/page\n"
@@ -25,14 +27,14 @@ def deployment(image, tag):
 class Lab(GitLab):
     """With containers web and db, and branches that are squashed onto main."""
 
-    def __init__(self, top, cooper, registry=None, settings=""):
+    def __init__(self, top, cooper, registry=None, settings="", more=None):
         self.image = f"{registry or '127.0.0.1:5000'}/lab"
         self.cooper = cooper
         self.foreign = registry is not None
         self.minutes = 0
         files = {f"containers/{name}/{path}": text for name in ("web", "db") for path, text in (("Dockerfile", DOCKERFILE), ("page", f"{name}\n"))}
         files["cooper.yaml"] = "namespace: lab\n" + (settings or (f"registry: {registry}\n" if registry else ""))
-        super().__init__(top, files)
+        super().__init__(top, files | (more or {}))
 
     def commit(self, message, **kw):
         """Each at a time of its own, as in life."""
@@ -41,7 +43,8 @@ class Lab(GitLab):
         return super().commit(message, **kw)
 
     def __call__(self, *args, **kw):
-        return self.cooper(*args, cwd=self.repo, **kw)
+        who = {name: value for name, value in self.env.items() if name.startswith("GIT_")}
+        return self.cooper(*args, cwd=self.repo, env=who, **kw)
 
     def release(self, name, *args, cooper=None):
         (job,) = json.loads((cooper or self.cooper)("release", name, "--json", "--progress", "quiet", *args, cwd=self.repo).out)["jobs"]
@@ -492,3 +495,53 @@ def test_another_registry_on_main(plain):
     plain.write("argocd/manifests/web/kustomization.yaml", plain.pins().replace("/lab/", "/elsewhere/"))
     run = plain("promote", code=1)
     assert "origin/main publishes 127.0.0.1:5000/lab/web, and the manifests name 127.0.0.1:5000/elsewhere/web" in run.out
+
+
+@pytest.fixture
+def nix(tmp_path):
+    if not shutil.which("nix-build"):
+        pytest.fail("nix-build is missing: scripts/deps.sh test")
+    return nix_env(tmp_path / "nix")
+
+
+def both(lab, cooper, *args):
+    """A release of web, which has two kinds: {kind: job}."""
+    return {job["kind"]: job for job in json.loads(cooper("release", "web", "--json", "--progress", "quiet", *args, cwd=lab.repo).out)["jobs"]}
+
+
+def test_nix_stays_nix(tmp_path, cooper, other, nix):
+    cooper.env |= nix
+    other.env |= nix
+    lab = Lab(tmp_path, cooper, more={"containers/web/default.nix": expression(), "lib/archive.py": ARCHIVE})
+    lab.git("checkout", "-q", "-b", "topic")
+    lab.write("containers/web/default.nix", expression(texts="one|three"))
+    lab.write("containers/web/page", "new\n")
+    lab.git("push", "-q", "-u", "origin", "topic")
+    lab.commit("change")
+    jobs = both(lab, cooper)
+    for kind, job in jobs.items():
+        lab.write(f"argocd/manifests/{kind}/kustomization.yaml", kustomization(f"{lab.image}/web", job["tag"]))
+    lab.commit("pin")
+    main = lab.squash()
+    assert lab("list", "web").out.count("[same as main]") == 2
+    report = lab.promote("--commit")
+    done = {one["kind"]: one for one in report["promotions"]}
+    assert {kind: one["action"] for kind, one in done.items()} == {"dockerfile": "retag", "nix": "retag"}
+    assert f"newTag: v1.2.3-{main[:7]} #" in lab.pins("dockerfile") and f"newTag: v1.2.3-{main[:7]}-nix #" in lab.pins("nix")
+    assert lab.layers(done["nix"]["reference"]) == lab.layers(f"{lab.image}/web:{jobs['nix']['tag']}")
+    again = both(lab, other, "--ref", main)
+    assert {kind: job["digest"] for kind, job in again.items()} == {kind: one["digest"] for kind, one in done.items()}
+    # main moves on in the one kind only: the other one's inputs are equal still
+    lab.git("push", "-q", "origin", "main")
+    lab.git("checkout", "-q", "-b", "next")
+    lab.git("push", "-q", "-u", "origin", "next")
+    lab.write("containers/web/page", "newer\n")
+    lab.commit("next")
+    for kind, job in both(lab, cooper).items():
+        lab.write(f"argocd/manifests/{kind}/kustomization.yaml", kustomization(f"{lab.image}/web", job["tag"]))
+    lab.commit("pin next")
+    main = lab.squash("next", also={"containers/web/default.nix": expression(texts="four")})
+    done = {one["kind"]: one for one in lab.promote("--commit")["promotions"]}
+    assert {kind: one["action"] for kind, one in done.items()} == {"dockerfile": "retag", "nix": "rebuild"}
+    assert texts(done["nix"]) == ["containers/web/default.nix: the derivation differs"]
+    assert f"v1.2.3-{main[:7]}-nix" in lab.pins("nix")

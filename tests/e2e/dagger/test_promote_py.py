@@ -31,7 +31,8 @@ class Lab(GitLab):
         self.cooper = cooper
 
     def __call__(self, *args, **kw):
-        return self.cooper(*args, cwd=self.repo, env=ENV, **kw)
+        who = {name: value for name, value in self.env.items() if name.startswith("GIT_")}
+        return self.cooper(*args, cwd=self.repo, env=who | ENV, **kw)
 
     def commit_at(self, minute, message, **kw):
         self.env["GIT_COMMITTER_DATE"] = f"2026-01-05T10:{minute:02}:00Z"
