@@ -51,6 +51,12 @@ class NewLab(GitLab):
         assert first == second
         return first
 
+    def goes_to_production(self, name):
+        """What was released is pinned, and the check is content."""
+        assert f"argocd/manifests/{name}/kustomization.yaml" in self("pin", name).out
+        self.commit(f"{name}: pin")
+        self("check", "--all", "--strict")
+
 
 def unpack(cooper, image, top):
     """The root file system of an image of the store, and its config."""

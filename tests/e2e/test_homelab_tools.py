@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What examples/homelab carries for other tools: tasks of mise, workflows of a forge, a hook of pre-commit. All of it is lines of cooper that work."""
 
+import itertools
 import re
 import shlex
 import shutil
@@ -31,17 +32,37 @@ def command_lines():
     yield HOOK["entry"]
 
 
+def assert_there_is(bare, line):
+    """A command with options that it has."""
+    for inner in re.findall(r"\$\((cooper [^)]*)\)", line):
+        assert_there_is(bare, inner)
+    line = re.sub(r"\$\(cooper [^)]*\)", "NAME", line)
+    # "${x:+--all}" is an option that is there sometimes.
+    words = shlex.split(re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", line), comments=True)
+    assert words[0] == "cooper", line
+    name = words[1:3] if words[1] in ("image", "store", "token") else words[1:2]
+    shown = bare(*name, "--help").out
+    for word in itertools.takewhile(lambda w: w != "--", words[2:]):
+        if word.startswith("-"):
+            option = re.escape(word.split("=")[0])
+            assert re.search(rf"^ +(-\w, )?{option}\b|^ +{option}, ", shown, re.M), (line, word)
+
+
 def test_every_line_is_a_command_with_options_that_there_are(bare):
     lines = list(command_lines())
     assert len(lines) >= 6
     for line in lines:
-        # "${x:+--all}" is an option that is there sometimes.
-        words = shlex.split(re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", line))
-        assert words[0] == "cooper", line
-        shown = bare(words[1], "--help").out
-        for word in words[2:]:
-            if word.startswith("-"):
-                assert re.search(rf"^ +(-\w, )?{re.escape(word)}\b|^ +{re.escape(word)}, ", shown, re.M), (line, word)
+        assert_there_is(bare, line)
+
+
+@pytest.mark.parametrize("path", [LAB / "README.md", ROOT / "docs/release-loop.md"], ids=lambda p: p.name)
+def test_documents_name_commands_with_options_that_there_are(bare, path):
+    text = path.read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
+    lines = [line.strip() for block in blocks for line in block.splitlines() if line.strip().startswith("cooper ")]
+    assert len(lines) >= 5
+    for line in [*lines, *re.findall(r"`(cooper [a-z][^`|<\[]*)", text)]:
+        assert_there_is(bare, line)
 
 
 def test_the_tasks_have_the_names_that_people_know():

@@ -57,6 +57,7 @@ def test_it_builds_and_answers(shared, tmp_path, pattern, arguments):
     image = f"127.0.0.1:5000/lab/{name}:v3.1.4-{shared.git('rev-parse', 'HEAD')[:7]}"
     with running(shared.cooper, image, tmp_path / "root", *arguments) as get:
         assert f"{name} 3.1.4" in get("/")
+    shared.goes_to_production(name)
 
 
 @pytest.fixture
@@ -122,6 +123,8 @@ def test_nix_builds_and_answers(tmp_path, bare):
     image = f"127.0.0.1:5000/lab/my-nix:v3.1.4-{lab.git('rev-parse', 'HEAD')[:7]}-nix"
     with running(lab.cooper, image, tmp_path / "root", "-p", "127.0.0.1:PORT") as get:
         assert "<h1>my-nix</h1>" in get("/index.html")
+    lab.goes_to_production("my-nix")
+    assert "-nix #" in lab.text("argocd/manifests/my-nix/kustomization.yaml")
 
 
 # Has the names that the scaffold uses; what is built says which settings it was given.
