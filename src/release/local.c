@@ -21,8 +21,13 @@
 /* Subjects and refs are whatever somebody committed. */
 static char *one_line(const char *text)
 {
-	char *out = text ? mem_strndup(text, strnlen(text, LINE_MAX)) : mem_strdup("");
+	struct str s = str_c(text);
+	size_t len = s.len < LINE_MAX ? s.len : LINE_MAX;
 
+	/* not in the middle of a character */
+	while (len < s.len && len > LINE_MAX - 4 && ((unsigned char)text[len] & 0xc0) == 0x80)
+		len--;
+	char *out = mem_strndup(len ? text : "", len);
 	for (char *p = out; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = ' ';

@@ -333,7 +333,8 @@ static char *error_text(const struct job_result *result)
 	const char *text = result->error && *result->error   ? result->error
 			   : result->status == JOB_CANCELLED ? "cancelled"
 							     : "it failed and did not say why";
-	return mem_strndup(text, strnlen(text, ERROR_MAX));
+	struct str s = str_c(text);
+	return mem_strndup(s.ptr, s.len < ERROR_MAX ? s.len : ERROR_MAX);
 }
 
 static struct err *finish(struct runs *r, int64_t job_id, const char *lease, const struct job_result *result)

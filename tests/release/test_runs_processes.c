@@ -152,6 +152,39 @@ static void a_killed_process(void **state)
 	AUTO(claimed_job_fini) struct claimed_job again = claim_job(r, RUN_VIA_LOCAL, n, true);
 }
 
+/* What was acknowledged is there, whenever its writer is killed. */
+static void a_log_up_to_the_kill(void **state)
+{
+	int ends[2];
+	char told[4096];
+	size_t acknowledged = 0;
+	bool finished = false;
+	assert_int_equal(pipe(ends), 0);
+	pid_t pid = start_child();
+	if (pid == 0) {
+		struct runs *mine = open_runs(*state);
+		int64_t n = add_run(mine, RUN_VIA_LOCAL, "1.0", false);
+		struct claimed_job c = claim_job(mine, RUN_VIA_LOCAL, n, true);
+		for (uint64_t at = 0; write(ends[1], "x", 1) == 1; at += 5)
+			append_text(mine, &c, at, "line\n");
+		_exit(1);
+	}
+	close(ends[1]);
+	/* Each byte but the first says that a line is in. */
+	while (acknowledged < 200)
+		acknowledged += (size_t)read(ends[0], told, sizeof(told));
+	kill_and_reap(pid);
+	for (ssize_t n; (n = read(ends[0], told, sizeof(told))) > 0;)
+		acknowledged += (size_t)n;
+	close(ends[0]);
+	AUTO(runs_closep) struct runs *r = open_runs(*state);
+	AUTO(job_fini) struct job j = get_job(r, 1, 0);
+	AUTO_FREE char *log = whole_log(r, j.id, &finished);
+	const char *end = strstr(log, "failure: the process");
+	assert_non_null(end);
+	assert_true((size_t)(end - log) >= (acknowledged - 1) * 5);
+}
+
 /* A lease's time means nothing to a local run: its process may have been suspended. */
 static void a_local_run_has_no_deadline(void **state)
 {
@@ -294,6 +327,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		HOME_TEST(each_job_once),
 		HOME_TEST(a_killed_process),
+		HOME_TEST(a_log_up_to_the_kill),
 		HOME_TEST(a_local_run_has_no_deadline),
 		HOME_TEST(passing_on),
 		HOME_TEST(changes_are_noticed),

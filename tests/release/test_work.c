@@ -118,6 +118,41 @@ static void a_run(void **state)
 	assert_string_equal(k.digest, j.digest);
 }
 
+/* A subject is whatever somebody committed. */
+static void odd_subjects(void **state)
+{
+	(void)state;
+	AUTO(repo_freep) struct repo *r = open_at("lab");
+	AUTO(release_plan_fini) struct release_plan plan = {0};
+	const struct release_request rq = {.repo = r, .name = "web"};
+	AUTO_FREE char *longest = mem_zalloc(3001);
+	static const char *const subjects[][2] = {
+		{"plain \xc3\xa9", "plain \xc3\xa9"},
+		{"bad \xff\tand\x1b[0m", "bad ? and [0m"},
+	};
+
+	assert_ok(release_plan_make(&rq, &plan));
+	for (size_t i = 0; i < ARRAY_LEN(subjects); i++) {
+		AUTO(run_fini) struct run spec = {0};
+		mem_freep(&plan.commit.subject);
+		plan.commit.subject = mem_strdup(subjects[i][0]);
+		release_plan_run(&plan, "main", RUN_VIA_LOCAL, &spec);
+		assert_string_equal(spec.subject, subjects[i][1]);
+		assert_string_equal(spec.ref, "main");
+	}
+	for (size_t i = 0; i < 1500; i++)
+		memcpy(longest + i * 2, "\xc3\xa9", 2);
+	for (size_t shift = 0; shift < 2; shift++) {
+		AUTO(run_fini) struct run spec = {0};
+		int64_t n = 0;
+		mem_freep(&plan.commit.subject);
+		plan.commit.subject = mem_printf("%s%s", shift ? "x" : "", longest);
+		release_plan_run(&plan, NULL, RUN_VIA_LOCAL, &spec);
+		assert_true(strlen(spec.subject) >= 990 && !strchr(spec.subject, '?'));
+		assert_ok(runs_add(runs, &spec, &n));
+	}
+}
+
 static void a_failure(void **state)
 {
 	(void)state;
@@ -206,6 +241,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WORK_TEST(a_run),
+		WORK_TEST(odd_subjects),
 		WORK_TEST(a_failure),
 		WORK_TEST(a_cancelled_run),
 		WORK_TEST(not_allowed_to_publish),
