@@ -7,6 +7,7 @@
 #include "sys/userns.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct err *engine_default_home(char **out)
@@ -103,6 +104,19 @@ const char *engine_home(const struct engine *e)
 	return e->home;
 }
 
+/* A server is a registry, too: its token need not be kept in a file for that. */
+static struct err *use_server_token(struct remote *remote)
+{
+	const char *server = getenv("COOPER_SERVER"), *token = getenv("COOPER_TOKEN");
+	const char *host = server ? strstr(server, "://") : NULL;
+
+	if (!host || !host[3] || !token || !*token)
+		return NULL;
+	AUTO_FREE char *name = mem_strndup(host + 3, strcspn(host + 3, "/"));
+	struct err *e = remote_use_credentials(remote, name, "cooper", str_c(token));
+	return e ? err_wrap(e, "the address in COOPER_SERVER") : NULL;
+}
+
 static struct err *make_remote(struct engine *e)
 {
 	const struct settings *s = e->settings;
@@ -121,7 +135,11 @@ static struct err *make_remote(struct engine *e)
 			.insecure = h->insecure,
 		};
 	}
-	return remote_new(e->store, &cfg, &e->remote);
+	TRY(remote_new(e->store, &cfg, &e->remote));
+	struct err *failed = use_server_token(e->remote);
+	if (failed)
+		remote_freep(&e->remote);
+	return failed;
 }
 
 struct err *engine_remote(struct engine *e, struct remote **out)

@@ -157,6 +157,9 @@ struct err *runner_checkout(
 	struct runner *r, const char *commit, const char *scratch, const struct cancel *cancel, char **dir)
 {
 	AUTO_FREE char *mirror = NULL;
+	/* The server's word: git would take another text for an option. */
+	if (strlen(commit) != 40 || strspn(commit, "0123456789abcdef") != 40)
+		return err_new(ERR_INVALID, "\"%.60s\" is no commit", commit);
 	/* The default namespace is the folder's name. */
 	AUTO_FREE char *folder = runner_folder_name(r->opt->git);
 	AUTO_FREE char *path = path_join(scratch, folder);

@@ -145,9 +145,10 @@ static void *upload(void *arg)
 			runner_pause(NULL, LOOK_EVERY);
 			continue;
 		}
+		uint64_t before = acknowledged;
 		struct err *e =
-			server_append_log(h->r->server, h->job, acknowledged, str_n(piece, n), &acknowledged);
-		if (!e) {
+			server_append_log(h->r->server, h->job, before, str_n(piece, n), &acknowledged);
+		if (!e && acknowledged > before) {
 			wait = LOOK_EVERY;
 			continue;
 		}

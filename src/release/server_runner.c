@@ -53,11 +53,11 @@ struct err *server_append_log(struct server_client *c, const struct claimed_job 
 		.body = bytes,
 		.plain = true,
 		.also = 416};
-	int64_t now = 0;
+	int64_t now = -1;
 	TRY(server_ask(c, &call, NULL, &answer));
 	TRY(json_get_int(answer, "size", c->base, &now));
 	if (now < 0 || (uint64_t)now > offset + bytes.len)
-		return err_new(ERR_INVALID, "server %s: it has more of the log than it was sent", c->base);
+		return err_new(ERR_INVALID, "server %s: it does not say how much of the log it has", c->base);
 	*size = (uint64_t)now;
 	return NULL;
 }

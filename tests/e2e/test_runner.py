@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """cooper runner against a server on this machine: what it builds and pushes, and how it ends."""
 
+import http.server
 import json
 import re
 import signal
+import subprocess
+import threading
 import time
 
 import pytest
@@ -215,6 +218,79 @@ def test_release_and_logs(server, runner, lab, bare, tmp_path):
     assert "has ended" in bare("cancel", "1", cwd=lab.repo, code=1).err
     proc.terminate()
     end(proc)
+
+
+def test_tls(bare, runner, lab, tmp_path):
+    """Everything over one encrypted port, with a CA of one's own: API, log and registry, for runner and client."""
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+    token = bare("token", "create", "all", "--scope", "admin").out.strip()
+    with bare.serving("--tls-cert", cert, "--tls-key", key) as address:
+        host = "localhost:" + address.rpartition(":")[2]
+        (tmp_path / "config.yaml").write_text(f"registries:\n  {host}: {{ca: {cert}}}\n")
+        lab.write("cooper.yaml", f"namespace: lab\nserver: https://{host}\n")
+        commit = lab.commit("tls")
+        env = {"COOPER_TOKEN": token, "COOPER_SERVER": f"https://{host}"}
+        assert "certificate" in runner("logs", cwd=lab.repo, env=env, code=1).err
+        more = ["--config", tmp_path / "config.yaml"]
+        assert "this takes a token" in runner("logs", *more, cwd=lab.repo, code=1).err
+        runner("release", "web", *more, cwd=lab.repo, env=env)
+        runner("runner", "--git", lab.top / "origin.git", "--label", "k8s", "--once", *more, env=env)
+        assert f"published {host}/lab/web:v1.2.3-{commit[:7]}" in runner("logs", "1", "-j", "0", "-f", *more, cwd=lab.repo, env=env).out
+        # the token that the environment has for the server is its registry's, too
+        tags = json.loads(runner("list", "web", "--json", *more, cwd=lab.repo, env=env).out)[0]["tags"]
+        assert [t["tag"] for t in tags] == [f"v1.2.3-{commit[:7]}"]
+
+
+class Strange(http.server.BaseHTTPRequestHandler):
+    """A server that answers every request with server.answer: (status, headers, body); but takes all that is said of a job."""
+
+    def answer(self):
+        said = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status, headers, body = self.server.answer
+        if self.path.startswith("/api/v1/jobs/1/"):
+            offset = int(self.path.partition("offset=")[2] or 0)
+            status, headers, body = 200, {}, json.dumps({"cancel": False, "size": offset + len(said)}).encode()
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = answer
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.sanitize
+def test_servers_that_are_none(bare, tmp_path):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Strange)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    job = {"id": 1, "run": 1, "index": 0, "kind": "dockerfile", "version": "1", "tag": "v1", "reference": "r/x:v1", "label": "k8s", "status": "running", "tries": 1, "log_size": 0}
+    run = {"number": 1, "via": "server", "repository": "", "container": "web", "commit": "--upload-pack=touch", "ref": "", "subject": "", "requested_by": "", "status": "running", "created": "2026-01-02T03:04:05Z", "jobs": []}
+    claimed = {"lease": "x", "lease_seconds": 1, "log_base": 0, "job": job, "run": run}
+    logs, runner = ["logs", "--via", url], ["runner", "--server", url, "--git", "x", "--label", "a", "--once"]
+    try:
+        for command, answer, said in (
+            (logs, (200, {}, b"<html>"), url),
+            (logs, (200, {}, b"[]"), "is no object"),
+            (logs, (200, {}, b'{"runs": {}}'), "runs"),
+            (logs, (200, {}, b'{"runs": [{"number": "1"}], "next": null}'), "number is missing"),
+            (logs, (302, {"Location": "https://elsewhere.example/"}, b""), "it leads to https://elsewhere.example/"),
+            (logs, (404, {}, b"nothing"), "is this the address of a cooper server?"),
+            (logs, (403, {}, b'{"error": {"message": "not you", "hint": "try as another"}}'), "not you\n  try as another"),
+            (runner, (200, {}, b"{}"), "lease is missing"),
+            (runner, (200, {}, json.dumps({**claimed, "lease_seconds": 0}).encode()), "out of range"),
+            (runner, (200, {}, json.dumps({**claimed, "lease": "x" * 100}).encode()), "out of range"),
+            (runner, (200, {}, json.dumps(claimed).encode()), "is no commit"),
+        ):
+            server.answer = answer
+            assert said in bare(*command, cwd=tmp_path, code=1).err, (answer, said)
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.parametrize(
