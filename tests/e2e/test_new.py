@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """cooper new: patterns with a Dockerfile build as scaffolded and run (those with a container.py: dagger/test_new_pipelines.py); upstreams; refusals."""
 
-import contextlib
 import hashlib
 import io
 import json
@@ -13,7 +12,7 @@ import zipfile
 
 import pytest
 import yaml
-from conftest import ROOT, Cooper
+from conftest import Cooper
 from new_lab import NewLab, running, unpack
 from nix_lab import ARCHIVE, nix_env, path_without_nix
 
@@ -21,7 +20,6 @@ sys.path.append(str(pathlib.Path(__file__).parent / "dagger"))
 from peers import GitOverHttp, WebServer, git  # noqa: E402
 
 PATTERNS = ["go-node", "package", "go", "elixir-node", "download", "nix"]
-COMMIT = "f" * 40
 
 
 @pytest.fixture
@@ -339,12 +337,3 @@ def test_help_shows_one_version_option(bare):
     out = bare("new", "--help").out
     assert out.count("--version") == 1 and "--version VERSION" in out
     assert bare("build", "--help").out.count("--version") == 1
-
-
-def test_names_on_which_other_tools_have_views(shared):
-    """Words that are modules of Go or Elixir, or none that Windows likes."""
-    for name in ("v1", "con", "logger", "2048"):
-        shared("new", name, "-p", "go", "--dry-run")
-    with contextlib.suppress(FileNotFoundError):
-        run = subprocess.run(["gofmt", "-l", ROOT / "src/repo/templates"], capture_output=True, text=True)
-        assert run.stdout == ""
