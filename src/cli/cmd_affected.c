@@ -27,10 +27,9 @@ static const struct option options[] = {
 
 static json_t *commit_json(const struct commit *c)
 {
-	json_t *o = json_object();
-
 	if (!*c->id)
 		return json_null();
+	json_t *o = json_object();
 	json_set_text(o, "commit", c->id);
 	json_set_text(o, "subject", c->subject);
 	return o;
