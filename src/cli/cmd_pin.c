@@ -19,7 +19,8 @@ static const struct option options[] = {
 		"change every service that names the image"},
 	{"env", 0, OPTION_FLAG, NULL, OPT(env), "also where a text of env, args or a ConfigMap names it"},
 	{"allow-branch", 0, OPTION_FLAG, NULL, OPT(allow_branch),
-		"also a tag that is not from main, or of which that is not known"},
+		"also a branch's tag, without --tag the newest of all; with --tag also one of unknown "
+		"origin"},
 	{"allow-downgrade", 0, OPTION_FLAG, NULL, OPT(allow_downgrade),
 		"also an older tag than the pinned one"},
 	{"dry-run", 'n', OPTION_FLAG, NULL, OPT(dry_run), "show what would change, as a diff"},

@@ -35,8 +35,9 @@ bool pin_target_is_set(const struct pin_target *t);
 struct pin_request {
 	struct engine *engine;
 	struct repo *repo;
-	const char *name;     /* of the container */
-	const char *tag;      /* NULL: the newest of main, of the kind that each pin has */
+	const char *name; /* of the container */
+	const char
+		*tag; /* NULL: the newest of main (with allow_branch of branches too), of each pin's kind */
 	const char *service;  /* only there; NULL: see pin_plan_make */
 	bool all_services;    /* everywhere */
 	bool env;             /* texts of env and args too */

@@ -17,7 +17,8 @@ struct pin_tag_search {
 	const char *image;
 	const struct container *container; /* NULL: its folder is gone */
 };
-/* The newest of main, of one kind. ERR_NOT_FOUND says what there is instead. */
+/* The newest of main (and of branches, if the request allows them), of one kind. ERR_NOT_FOUND says what
+ * there is instead. */
 MUST_USE struct err *pin_tag_newest(const struct pin_tag_search *s, bool nix, struct pin_tag *out);
 /* One by name; it must be in the registry. */
 MUST_USE struct err *pin_tag_find(const struct pin_tag_search *s, const char *tag, struct pin_tag *out);

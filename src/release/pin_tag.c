@@ -171,13 +171,14 @@ struct err *pin_tag_newest(const struct pin_tag_search *s, bool nix, struct pin_
 	TRY(candidates(s, &tags, nix, &found));
 	for (size_t i = 0; i < found.len; i++) {
 		struct candidate *c = vec_at(&found, i);
-		if (c->trace.provenance == PROVENANCE_BRANCH)
+		if (c->trace.provenance == PROVENANCE_BRANCH && !s->rq->allow_branch)
 			continue;
 		AUTO(reference_fini) struct reference ref = {0};
 		AUTO(pin_tag_fini) struct pin_tag t = {0};
 		TRY(reference_of(s, c->tag, &ref));
 		TRY(fill(s, &ref, &c->trace, &t));
-		if (t.provenance != PROVENANCE_MAIN)
+		if (t.provenance == PROVENANCE_UNKNOWN ||
+			(t.provenance == PROVENANCE_BRANCH && !s->rq->allow_branch))
 			continue;
 		*out = t;
 		t = (struct pin_tag){0};

@@ -156,6 +156,16 @@ static void test_the_label_decides(void **state)
 	expect_refusal((struct pin_request){.tag = lies}, ERR_INVALID, "[branch]: commit ");
 }
 
+static void test_newest_of_branches_too(void **state)
+{
+	(void)state;
+	publish_all("1.0.0/1 1.1.0/s");
+	publish("lab/web", "v3.0.0-abcdef1", NULL); /* of no commit here */
+	pin_all("1.0.0/1");
+	expect_plan(NOTHING, "1.0.0/1");
+	expect_plan((struct pin_request){.allow_branch = true}, "1.1.0/s");
+}
+
 static void test_downgrades(void **state)
 {
 	(void)state;
@@ -232,6 +242,7 @@ int main(void)
 		LAB_TEST(test_newest_of_the_kind),
 		LAB_TEST(test_nothing_of_main),
 		LAB_TEST(test_the_label_decides),
+		LAB_TEST(test_newest_of_branches_too),
 		LAB_TEST(test_downgrades),
 		LAB_TEST(test_unknown),
 		LAB_TEST(test_digest_alone),
