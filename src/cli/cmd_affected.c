@@ -86,7 +86,7 @@ static void print_names(struct cli *c, const struct affected *a)
 
 static void print_people(struct cli *c, const struct affected *a)
 {
-	size_t affected = 0;
+	size_t told = 0; /* that it is affected, or that it cannot be told */
 
 	for (size_t i = 0; i < a->builds.len; i++) {
 		const struct affected_build *b = vec_at(&a->builds, i);
@@ -96,11 +96,11 @@ static void print_people(struct cli *c, const struct affected *a)
 			fprintf(c->out, "%s (%s) cannot be told: %s\n", b->container,
 				build_kind_name(b->kind), b->error);
 		input_changes_print(c->out, &b->changes, "    ");
-		affected += is_affected(b);
+		told += b->state != AFFECTED_NOT;
 	}
 	for (size_t i = 0; i < a->gone.len; i++)
 		fprintf(c->out, "%s is gone\n", a->gone.ptr[i]);
-	if (!affected)
+	if (!told)
 		fprintf(c->err, "no container of %zu is affected\n", a->builds.len);
 }
 

@@ -146,6 +146,42 @@ static void differing_env(const json_t *from, const json_t *to, struct buf *out)
 	}
 }
 
+static bool is_plain(const json_t *v)
+{
+	return !v || json_is_string(v) || json_is_integer(v) || json_is_boolean(v);
+}
+
+static char *plain_text(const json_t *v)
+{
+	if (!v)
+		return mem_strdup("(not set)");
+	return json_is_string(v) ? mem_strdup(json_string_value(v)) : json_dump(v, true);
+}
+
+static void differing_member(const char *key, const json_t *from, const json_t *to, struct buf *out)
+{
+	AUTO_BUF struct buf x = {0}, y = {0};
+
+	buf_addf(out, "%s%s", out->len ? ", " : "", key);
+	if (!is_plain(from) || !is_plain(to))
+		return;
+	AUTO_FREE char *a = plain_text(from), *b = plain_text(to);
+	buf_addf(out, " %s -> %s", short_text(a, &x), short_text(b, &y));
+}
+
+static void differing_members(const json_t *from, const json_t *to, struct buf *out);
+
+/* The actions of a copy and the like, one by one where there are as many. */
+static void differing_actions(const json_t *from, const json_t *to, struct buf *out)
+{
+	if (json_array_size(from) != json_array_size(to)) {
+		differing_member("actions", from, to, out);
+		return;
+	}
+	for (size_t i = 0; i < json_array_size(from); i++)
+		differing_members(json_array_get(from, i), json_array_get(to, i), out);
+}
+
 static void differing_members(const json_t *from, const json_t *to, struct buf *out)
 {
 	AUTO_JSON json_t *all = json_copy((json_t *)(uintptr_t)from);
@@ -157,12 +193,15 @@ static void differing_members(const json_t *from, const json_t *to, struct buf *
 	json_object_update_missing(all, (json_t *)(uintptr_t)to);
 	json_object_foreach(all, key, v)
 	{
-		if (json_equal(json_object_get(from, key), json_object_get(to, key)))
+		const json_t *a = json_object_get(from, key), *b = json_object_get(to, key);
+		if (json_equal(a, b) || cstr_eq(key, "dataDigest"))
 			continue;
 		if (cstr_eq(key, "env"))
 			differing_env(from, to, out);
+		else if (cstr_eq(key, "actions"))
+			differing_actions(a, b, out);
 		else
-			buf_addf(out, "%s%s", out->len ? ", " : "", key);
+			differing_member(key, a, b, out);
 	}
 }
 
@@ -295,18 +334,9 @@ static void report_rest(struct pairing *p, enum input_kind kind)
 
 /* ---- the image's settings ---- */
 
-static char *member_text(const json_t *v)
-{
-	if (!v)
-		return mem_strdup("(not set)");
-	if (json_is_string(v))
-		return mem_strdup(json_string_value(v));
-	return json_dump(v, true);
-}
-
 static void config_change(const char *name, const json_t *from, const json_t *to, struct vec *out)
 {
-	AUTO_FREE char *a = member_text(from), *b = member_text(to);
+	AUTO_FREE char *a = plain_text(from), *b = plain_text(to);
 	AUTO_BUF struct buf x = {0}, y = {0};
 
 	add_change(out, INPUT_CONFIG, name, from ? a : NULL, to ? b : NULL,

@@ -96,13 +96,17 @@ static void test_steps(void **state)
 	step(&b, 2, "RUN new", "{\"value\":{\"argv\":[\"new\"]}}");
 	step(&a, 9, "CMD [\"a\"]", "CMD [\"a\"]");
 	step(&b, 9, "CMD [\"b\"]", "CMD [\"b\"]");
+	step(&a, 5, "COPY b /", "{\"value\":{\"actions\":[{\"dest\":\"/\",\"owner\":\"1\"}]}}");
+	step(&b, 5, "COPY b /",
+		"{\"value\":{\"actions\":[{\"dest\":\"/\",\"owner\":\"2\",\"sources\":[]}]}}");
 	step(&a, 10, "COPY a /", "{\"value\":1}");
 	AUTO_FREE char *text = changes(&a, &b);
-	assert_string_equal(text,
-		"x/Dockerfile:4: \"RUN a\" changed: V 1 -> 2, W 1 -> (not set), N (not set) -> 1, cwd\n"
-		"x/Dockerfile:9: \"CMD [\"a\"]\" -> \"CMD [\"b\"]\"\n"
-		"x/Dockerfile:10: \"COPY a /\" is gone\n"
-		"x/Dockerfile:2: \"RUN new\" is new\n");
+	assert_string_equal(text, "x/Dockerfile:4: \"RUN a\" changed: V 1 -> 2, W 1 -> (not set), N (not "
+				  "set) -> 1, cwd (not set) -> /x\n"
+				  "x/Dockerfile:5: \"COPY b /\" changed: owner 1 -> 2, sources\n"
+				  "x/Dockerfile:9: \"CMD [\"a\"]\" -> \"CMD [\"b\"]\"\n"
+				  "x/Dockerfile:10: \"COPY a /\" is gone\n"
+				  "x/Dockerfile:2: \"RUN new\" is new\n");
 }
 
 static void config(struct evaluation *e, const char *text)
