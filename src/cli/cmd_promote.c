@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -92,10 +93,13 @@ static json_t *promotion_json(const struct promotion *p)
 static void print_json(struct cli *c, const struct promote_report *r)
 {
 	AUTO_JSON json_t *o = json_object();
+	char when[CLOCK_TEXT_MAX];
 	json_t *main = json_object(), *promotions = json_array(), *left = json_array();
 
 	json_set_text(main, "ref", r->main);
 	json_set_text(main, "commit", r->tip.id);
+	if (r->fetched)
+		json_set_text(main, "fetched", clock_rfc3339(r->fetched, when));
 	json_object_set_new(o, "main", main);
 	json_object_set_new(o, "from_main", json_integer((json_int_t)r->from_main));
 	for (size_t i = 0; i < r->promotions.len; i++)
@@ -158,6 +162,12 @@ static void print_promotion(struct cli *c, const struct promotion *p, bool dry_r
 
 static void print_notes(struct cli *c, const struct promote_report *r)
 {
+	char ago[CLOCK_TEXT_MAX];
+
+	fprintf(c->err, "main is %s (%s)", r->main, r->tip.short_id);
+	if (r->fetched)
+		fprintf(c->err, ", fetched %s ago", clock_age(clock_now() - r->fetched, ago));
+	fputs("\n", c->err);
 	for (size_t i = 0; i < r->scan.problems.len; i++) {
 		const struct manifest_problem *p = vec_at(&r->scan.problems, i);
 		if (!p->sentinel)

@@ -81,6 +81,7 @@ struct promote_left {
 struct promote_report {
 	char *main;        /* the ref's name: "origin/main" */
 	struct commit tip; /* its commit */
+	int64_t fetched;   /* repo_main_fetched */
 	struct manifest_scan scan;
 	size_t from_main;      /* pins that need nothing */
 	struct vec promotions; /* of struct promotion, by the first pin's place */

@@ -311,6 +311,7 @@ static struct err *plan(const struct promote_request *rq, struct promote_report 
 	TRY(main_builds_open(rq->engine, rq->repo, rq->events, rq->cancel, &r->builds));
 	r->main = mem_strdup(main_builds_ref(r->builds));
 	TRY(repo_resolve(rq->repo, main_builds_commit(r->builds)->id, &r->tip));
+	TRY(repo_main_fetched(rq->repo, &r->fetched));
 	TRY(check_head(rq, r));
 	TRY(find_pins(rq, r));
 	for (size_t i = 0; i < r->promotions.len; i++)

@@ -51,7 +51,9 @@ class Lab(GitLab):
         return job
 
     def promote(self, *args, code=0, **kw):
-        return json.loads(self("promote", "--json", "--progress", "plain", *args, code=code, **kw).out)
+        report = json.loads(self("promote", "--json", "--progress", "plain", *args, code=code, **kw).out)
+        assert report["main"].pop("fetched")  # when it was pushed, which is now
+        return report
 
     def branch(self, names=("web",), topic="topic", text="new\n"):
         """A branch that changes the page of each, releases it and pins that. Gives {name: job}."""
@@ -143,6 +145,7 @@ def test_a_squash_merge(lab, other, tmp_path):
     assert new not in lab("list", "web").out
     run = lab("promote", "--commit", "--json", "--progress", "plain")
     report = json.loads(run.out)
+    assert f"main is origin/main ({main[:7]}), fetched " in run.err
     (done,) = report["promotions"]
     assert done["published"] and done["digest"] == planned["digest"]
     # nothing ran, and nothing was fetched
