@@ -34,9 +34,12 @@ for group in "${@:-build}"; do
 	esac
 done
 
-# Node comes from many places; Debian's only if there is none.
+# Node and Go come from many places; Debian's only if there is none.
 case " $* " in
-*" test "*) command -v npm >/dev/null || wanted="$wanted nodejs npm" ;;
+*" test "*)
+	command -v npm >/dev/null || wanted="$wanted nodejs npm"
+	command -v go >/dev/null || [ -x /usr/local/go/bin/go ] || wanted="$wanted golang-go"
+	;;
 esac
 
 if ! command -v dpkg-query >/dev/null; then

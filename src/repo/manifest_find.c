@@ -10,14 +10,21 @@
 /* Problems told of one file; more of them say nothing new. */
 #define MAX_PROBLEMS 50
 
+/* On the way to the images that kustomize sets by path: spec/volumes[]/image/reference, and the same below
+ * spec/template (kustomize, api/internal/konfig/builtinpluginconsts/images.go). */
+enum spot { SPOT_NONE, SPOT_TOP, SPOT_SPEC, SPOT_TEMPLATE, SPOT_POD, SPOT_VOLUMES, SPOT_VOLUME, SPOT_IMAGE };
+
 /* What is known of the place that is looked at. */
 struct where {
 	const char *key; /* whose value it is; NULL: an item of a list, or the top */
 	const char *why; /* nothing here can be changed; NULL */
 	bool pod;        /* of a kind that runs pods */
+	bool definition; /* of a kind that kustomize leaves alone */
 	bool container;  /* the item of a list of containers */
-	bool values;     /* chart values */
-	bool text;       /* texts may name images */
+	bool reached;    /* and kustomize sets the image of such an item */
+	enum spot spot;
+	bool values; /* chart values */
+	bool text;   /* texts may name images */
 };
 
 static bool one_of(const char *s, const char *const *list)
@@ -73,6 +80,27 @@ static bool holds_containers(const char *key)
 	return one_of(key, keys);
 }
 
+/* Those that kustomize looks through, wherever they stand (api/filters/imagetag/legacy.go). */
+static bool kustomize_looks_through(const char *key)
+{
+	static const char *const keys[] = {"containers", "initContainers", NULL};
+	return one_of(key, keys);
+}
+
+static enum spot spot_below(enum spot at, const char *key)
+{
+	static const struct {
+		enum spot from, to;
+		const char *key;
+	} steps[] = {{SPOT_TOP, SPOT_SPEC, "spec"}, {SPOT_SPEC, SPOT_TEMPLATE, "template"},
+		{SPOT_TEMPLATE, SPOT_POD, "spec"}, {SPOT_SPEC, SPOT_VOLUMES, "volumes"},
+		{SPOT_POD, SPOT_VOLUMES, "volumes"}, {SPOT_VOLUME, SPOT_IMAGE, "image"}};
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		if (steps[i].from == at && cstr_eq(steps[i].key, key))
+			return steps[i].to;
+	return SPOT_NONE;
+}
+
 static bool holds_texts(const char *key)
 {
 	static const char *const keys[] = {"env", "args", "command", "data", "stringData", "literals",
@@ -90,7 +118,9 @@ static bool names_image(const char *key, const struct where *w)
 
 static struct image_place place_of(const struct where *w, const char *key)
 {
-	struct image_place at = {.form = PIN_CRD, .why = w->why, .reached = w->container || w->values};
+	bool set = (w->reached && cstr_eq(key, "image")) ||
+		   (w->spot == SPOT_IMAGE && cstr_eq(key, "reference") && !w->definition);
+	struct image_place at = {.form = PIN_CRD, .why = w->why, .reached = set || w->values};
 	if (w->values)
 		at.form = PIN_HELM;
 	else if (w->pod && w->container && cstr_eq(key, "image"))
@@ -164,12 +194,40 @@ static bool find_parts(
 	return true;
 }
 
-/* {op, path: .../image, value}: a step of a JSON patch. */
-static bool is_patch_of_image(const struct manifest_node *map)
+/* Of {op, path, value}, a step of a JSON patch, its path; NULL if it is none. */
+static const char *path_of_patch(const struct manifest_node *map)
 {
 	bool merged = false;
-	const char *path = manifest_text(manifest_get(map, "path", &merged));
-	return path && cstr_ends(path, "/image") && manifest_get(map, "op", &merged);
+	return manifest_get(map, "op", &merged) ? manifest_text(manifest_get(map, "path", &merged)) : NULL;
+}
+
+/* Does the path of a patch end with this item of a list of containers: ".../containers/0",
+ * ".../containers/-"?
+ */
+static bool is_container_path(struct str path)
+{
+	ptrdiff_t slash = str_rindex(path, '/');
+	if (slash <= 0)
+		return false;
+	path.len = (size_t)slash;
+	return str_ends(path, "/containers") || str_ends(path, "/initContainers");
+}
+
+/* What kustomize makes of the value of a patch: patches are applied before images are set. */
+static void enter_patch(const char *path, struct where *value)
+{
+	const char *list = strrchr(path, '/');
+	if (list && kustomize_looks_through(list + 1))
+		value->key = list + 1;
+	if (is_container_path(str_c(path)))
+		value->container = value->reached = true;
+}
+
+static bool sets_container_image(const char *path)
+{
+	struct str s = str_c(path);
+	s.len -= strlen("/image");
+	return is_container_path(s);
 }
 
 /* Lists that a kustomize transformer would take: of maps with newName, newTag or digest. */
@@ -193,6 +251,8 @@ static void enter_typed(const struct manifest_node *map, struct where *w)
 	if (!kind || !manifest_text(manifest_get(map, "apiVersion", &merged)))
 		return;
 	w->pod = runs_pods(kind);
+	w->definition = cstr_eq(kind, "CustomResourceDefinition");
+	w->spot = SPOT_TOP;
 	w->values = w->text = false;
 }
 
@@ -203,7 +263,8 @@ static void walk_field(struct finding *f, const struct manifest_node *map, size_
 	const char *name = manifest_text(key);
 	struct where sub = *w;
 	sub.key = name;
-	sub.container = false;
+	sub.container = sub.reached = false;
+	sub.spot = spot_below(w->spot, name);
 	sub.text |= holds_texts(name);
 	sub.values |= one_of(name, values_keys);
 	if (key->twice && !sub.why)
@@ -213,7 +274,12 @@ static void walk_field(struct finding *f, const struct manifest_node *map, size_
 	struct image_place at = place_of(w, name);
 	at.why = sub.why;
 	bool scalar = manifest_text(value) != NULL;
-	bool patch = scalar && cstr_eq(name, "value") && !key->twice && is_patch_of_image(map);
+	const char *path = cstr_eq(name, "value") && !key->twice ? path_of_patch(map) : NULL;
+	bool patch = scalar && path && cstr_ends(path, "/image");
+	if (patch)
+		at.reached = sets_container_image(path);
+	else if (path)
+		enter_patch(path, &sub);
 	if (name && scalar && (names_image(name, w) || patch))
 		find_image(f, value, &at);
 	else if (name && cstr_eq(name, "images") && is_images_list(value))
@@ -245,6 +311,8 @@ static void walk_list(struct finding *f, const struct manifest_node *list, const
 	struct where item = *w;
 	item.key = NULL;
 	item.container = holds_containers(w->key);
+	item.reached = kustomize_looks_through(w->key) && !w->definition;
+	item.spot = w->spot == SPOT_VOLUMES ? SPOT_VOLUME : SPOT_NONE;
 	for (size_t i = 0; i < list->count; i++) {
 		const struct manifest_node *n = list->items[i];
 		item.why = w->why;

@@ -78,8 +78,9 @@ struct sentinel {
 struct kustomization {
 	char *file;
 	struct strvec names; /* of its images entries that set a tag or a digest */
-	struct strvec parts; /* resources, bases, components: relative to its folder, as written */
-	bool own_fields;     /* it tells kustomize where else images stand */
+	struct strvec parts; /* resources and bases: relative to its folder, as written */
+	struct strvec components;
+	bool own_fields; /* it tells kustomize where else images stand */
 };
 
 struct finding {

@@ -31,10 +31,22 @@ static bool is_empty(const struct manifest_node *n)
 	return !n || (text && !*text);
 }
 
+/* As if the key were not there: empty, or null. */
+static bool is_unset(const struct manifest_node *n)
+{
+	static const char *const nulls[] = {"~", "null", "Null", "NULL"};
+	const struct manifest_node *v = manifest_resolve(n);
+	bool unset = is_empty(v);
+	for (size_t i = 0; i < ARRAY_LEN(nulls) && !unset; i++)
+		unset = v->kind == MANIFEST_SCALAR && v->style == MANIFEST_PLAIN && !v->type &&
+			cstr_eq(v->text, nulls[i]);
+	return unset;
+}
+
 /* A name that kustomize cannot read: it stops at such a file. */
 static bool bad_name(struct finding *f, const struct manifest_node *n, const char *key)
 {
-	if (!n || is_text(n))
+	if (is_unset(n) || is_text(n))
 		return false;
 	finding_problem(f, n->line, "%s: of an images entry is not a text", key);
 	return true;
@@ -53,14 +65,14 @@ static bool read_entry(struct finding *f, const struct manifest_node *map, struc
 	const struct manifest_node *other = manifest_get(map, "newName", &out->merged);
 	if (bad_name(f, name, "name") || bad_name(f, other, "newName"))
 		return false;
-	if (!name)
+	if (is_unset(name))
 		finding_problem(f, map->line, "an images entry has no name:, so it matches nothing");
-	out->named_by = other ? other : name;
+	out->named_by = is_unset(other) ? name : other;
 	out->name = manifest_text(out->named_by);
 	out->tag = manifest_get(map, "newTag", &out->merged);
 	out->digest = manifest_get(map, "digest", &out->merged);
 	out->suffix = manifest_get(map, "tagSuffix", &out->merged);
-	return out->name != NULL;
+	return out->name != NULL && *out->name;
 }
 
 static const char *key_twice(struct finding *f, const struct manifest_node *map)
@@ -86,10 +98,6 @@ static const char *why_not_entry(struct finding *f, const struct manifest_node *
 	if (e->suffix)
 		return arena_printf(f->arena, "%s:%u: the tag is put together of newTag and tagSuffix",
 			f->path, e->suffix->line);
-	if (!is_empty(e->tag) && !is_empty(e->digest))
-		return arena_printf(f->arena,
-			"%s:%u: newTag and digest stand in one entry: kustomize takes one of them", f->path,
-			e->tag->line);
 	return key_twice(f, item);
 }
 
@@ -144,12 +152,13 @@ static void add_texts(const struct manifest_node *list, struct strvec *out)
 
 void find_kustomization(struct finding *f, const struct manifest_node *root)
 {
-	static const char *const parts[] = {"resources", "bases", "components"};
+	static const char *const parts[] = {"resources", "bases"};
 	bool unused = false;
 	struct kustomization *k = vec_push(&f->kustomizations);
 	k->file = mem_strdup(f->path);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		add_texts(manifest_get(root, parts[i], &unused), &k->parts);
+	add_texts(manifest_get(root, "components", &unused), &k->components);
 	k->own_fields =
 		manifest_get(root, "configurations", &unused) || manifest_get(root, "transformers", &unused);
 	const struct manifest_node *images = manifest_resolve(manifest_get(root, "images", &unused));
@@ -186,6 +195,15 @@ static void add_user(struct map *m, const char *path, size_t index)
 	vec_push_copy(v, &index);
 }
 
+static void add_users(struct map *m, const char *dir, const struct strvec *parts, size_t index)
+{
+	for (size_t p = 0; p < parts->len; p++) {
+		AUTO_FREE char *path = path_join(dir, parts->ptr[p]);
+		if (!cstr_eq(path, dir))
+			add_user(m, path, index);
+	}
+}
+
 static struct map *index_users(const struct finding *f)
 {
 	struct map *m = map_new(free_indices);
@@ -193,11 +211,8 @@ static struct map *index_users(const struct finding *f)
 		const struct kustomization *k = vec_at(&f->kustomizations, i);
 		AUTO_FREE char *dir = path_dir(k->file);
 		add_user(m, dir, i); /* its own folder, listed or not: patches and generated things too */
-		for (size_t p = 0; p < k->parts.len; p++) {
-			AUTO_FREE char *path = path_join(dir, k->parts.ptr[p]);
-			if (!cstr_eq(path, dir))
-				add_user(m, path, i);
-		}
+		add_users(m, dir, &k->parts, i);
+		add_users(m, dir, &k->components, i);
 	}
 	return m;
 }
@@ -206,9 +221,34 @@ struct verdict {
 	bool taken; /* by any kustomization */
 	bool set;   /* by one with an entry for the image */
 	bool own_fields;
-	struct map *seen;
+	struct map *seen, *seen_components;
 	unsigned depth;
 };
+
+/* Components set the images of the kustomization that takes them in. */
+static void judge_components(
+	const struct users *u, const struct kustomization *k, const char *image, struct verdict *v)
+{
+	AUTO_FREE char *dir = path_dir(k->file);
+	for (size_t i = 0; i < k->components.len && !v->set && v->depth < MAX_DEPTH; i++) {
+		AUTO_FREE char *path = path_join(dir, k->components.ptr[i]);
+		const struct vec *there = map_get_c(u->by_part, path);
+		if (map_has(v->seen_components, str_c(path)))
+			continue;
+		map_set_c(v->seen_components, path, NULL);
+		for (size_t n = 0; there && n < there->len && !v->set; n++) {
+			const struct kustomization *c =
+				vec_at(&u->f->kustomizations, *(const size_t *)vec_at(there, n));
+			AUTO_FREE char *own = path_dir(c->file);
+			if (!cstr_eq(own, path)) /* it takes that folder in, too */
+				continue;
+			v->set = strvec_has(&c->names, image);
+			v->depth++;
+			judge_components(u, c, image, v);
+			v->depth--;
+		}
+	}
+}
 
 static void judge_users(const struct users *u, const char *path, const char *image, struct verdict *v)
 {
@@ -221,7 +261,8 @@ static void judge_users(const struct users *u, const char *path, const char *ima
 		map_set_c(v->seen, k->file, NULL);
 		v->taken = true;
 		v->set = strvec_has(&k->names, image);
-		v->own_fields = k->own_fields;
+		v->own_fields |= k->own_fields;
+		judge_components(u, k, image, v);
 		AUTO_FREE char *dir = path_dir(k->file);
 		v->depth++;
 		if (!v->set && v->depth < MAX_DEPTH)
@@ -233,12 +274,13 @@ static void judge_users(const struct users *u, const char *path, const char *ima
 static struct verdict judge(const struct users *u, const char *file, const char *image)
 {
 	AUTO(map_freep) struct map *seen = map_new(NULL);
-	struct verdict v = {.seen = seen};
+	AUTO(map_freep) struct map *seen_components = map_new(NULL);
+	struct verdict v = {.seen = seen, .seen_components = seen_components};
 	AUTO_FREE char *dir = path_dir(file);
 	judge_users(u, file, image, &v);
 	if (!v.set)
 		judge_users(u, dir, image, &v);
-	v.seen = NULL;
+	v.seen = v.seen_components = NULL;
 	return v;
 }
 

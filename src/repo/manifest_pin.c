@@ -133,10 +133,12 @@ void found_pin_check(struct finding *f, struct found_pin *p, const struct image_
 			p->pin.digest ? p->pin.digest : "", fault);
 	p->untagged = !parts->tag.ptr && !parts->digest.ptr;
 	p->pin.readable &= !fault && !p->untagged;
+	const char *what =
+		p->pin.form == PIN_KUSTOMIZATION
+			? "has an images entry without newTag and digest: its tag stands elsewhere"
+			: "has neither a tag nor a digest, so what is pulled can change at any time";
 	if (p->untagged && !p->pin.problem)
-		p->pin.problem = mem_printf("%s:%u: %s has neither a tag nor a digest, so what is pulled can "
-					    "change at any time",
-			f->path, p->pin.line, p->pin.image);
+		p->pin.problem = mem_printf("%s:%u: %s %s", f->path, p->pin.line, p->pin.image, what);
 }
 
 static bool is_sentinel(const struct image_parts *parts)

@@ -3,7 +3,9 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "repo/manifest_internal.h"
+#include "sys/file.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #define MAX_FILES 50000
@@ -81,6 +83,7 @@ void finding_fini(struct finding *f)
 		mem_freep(&k->file);
 		strvec_fini(&k->names);
 		strvec_fini(&k->parts);
+		strvec_fini(&k->components);
 	}
 	for (size_t i = 0; i < f->problems.len; i++)
 		problem_fini(vec_at(&f->problems, i));
@@ -209,6 +212,25 @@ static struct err *scan_file(struct scan *s, const char *path, const char *servi
 	return NULL;
 }
 
+/* A service could hide behind one. */
+static bool is_link_to_folder(const struct scan *s, const char *path)
+{
+	AUTO_FD int root = -1;
+	struct stat st = {0};
+	if (s->commit)
+		return false;
+	struct err *e = file_open(AT_FDCWD, repo_root(s->repo), O_PATH | O_DIRECTORY, 0, &root);
+	if (!e)
+		e = root_stat(root, path, false, &st);
+	bool link = !e && S_ISLNK(st.st_mode);
+	if (link)
+		e = root_stat(root, path, true, &st);
+	bool folder = link && !e && S_ISDIR(st.st_mode);
+	if (e)
+		err_ignore(e, "what leads nowhere holds no manifests");
+	return folder;
+}
+
 /* service: NULL right in the root, where folders are services. */
 static struct err *scan_folder(struct scan *s, const char *dir, const char *service, unsigned depth)
 {
@@ -230,6 +252,9 @@ static struct err *scan_folder(struct scan *s, const char *dir, const char *serv
 			TRY(scan_folder(s, path, service ? service : base, depth + 1));
 		else if (!folder && is_manifest(base))
 			TRY(scan_file(s, path, service ? service : ""));
+		else if (!folder && is_link_to_folder(s, path))
+			scan_problem(
+				s, path, mem_printf("%s is a link to a folder, which is not followed", path));
 	}
 	return NULL;
 }

@@ -10,6 +10,7 @@
 #define MAX_DEPTH 200
 #define MAX_NODES 500000
 #define MAX_MERGED_KEYS 256
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF"
 /* A byte offset is kept for every so many characters. */
 #define MARK_EVERY 64
 
@@ -22,6 +23,7 @@ struct reader {
 	size_t nodes;
 	struct map *anchors; /* of the document */
 	uint32_t *marks;     /* NULL: all characters are one byte */
+	size_t skipped;      /* bytes before text */
 };
 
 static void reader_fini(struct reader *r)
@@ -59,14 +61,14 @@ static void mark_bytes(struct reader *r)
 static size_t byte_of(const struct reader *r, size_t character)
 {
 	if (!r->marks)
-		return character < r->text.len ? character : r->text.len;
+		return r->skipped + (character < r->text.len ? character : r->text.len);
 	size_t i = r->marks[character / MARK_EVERY];
 	for (size_t left = character % MARK_EVERY; left > 0 && i < r->text.len; left--) {
 		i++;
 		while (i < r->text.len && !starts_character(r->text.ptr[i]))
 			i++;
 	}
-	return i;
+	return r->skipped + i;
 }
 
 static struct err *bad_at(const struct reader *r, const yaml_mark_t *at, const char *what)
@@ -276,6 +278,10 @@ struct err *manifest_yaml_parse(struct arena *a, struct str text, const char *pa
 	AUTO(reader_fini) struct reader r = {.arena = a, .text = text, .path = path};
 	if (!yaml_parser_initialize(&r.parser))
 		return err_new(ERR_NO_SPACE, "%s: no memory for the YAML parser", path);
+	/* To libyaml it would be a character before the first key: the others then stand elsewhere. */
+	if (str_starts(text, BYTE_ORDER_MARK))
+		r.skipped = strlen(BYTE_ORDER_MARK);
+	r.text = text = str_skip(text, r.skipped);
 	mark_bytes(&r);
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.ptr ? text.ptr : ""), text.len);

@@ -134,6 +134,8 @@ static void test_broken_files(void **state)
 		"argocd/manifests/api/binary.yaml:0 argocd/manifests/api/binary.yaml: byte 4: invalid "
 		"leading "
 		"UTF-8 octet\n"
+		"argocd/manifests/web/api:0 argocd/manifests/web/api is a link to a folder, which is not "
+		"followed\n"
 		"argocd/manifests/web/fifo.yaml:0 argocd/manifests/web/fifo.yaml is special, not a file\n"
 		"argocd/manifests/web/link.yaml:0 argocd/manifests/web/link.yaml is a link, not a file\n");
 }
@@ -185,6 +187,59 @@ static void test_sentinels_kustomize_does_not_reach(void **state)
 	expect_in_scan("kustomize sets the tags of containers, not of this field", true);
 	put("x/kustomization.yaml", "configurations: [c.yaml]\nimages: [{name: " PREFIX "x, newTag: v1}]\n");
 	expect_scan(NULL, "x/kustomization.yaml:2 x x:v1\n");
+}
+
+#define X "\"" PREFIX "x:kustomized\""
+#define TYPED(kind, spec) "{apiVersion: v1, kind: " kind ", spec: " spec "}"
+
+/* tests/e2e/test_kustomize.py asks kustomize itself. */
+static void test_what_kustomize_reaches(void **state)
+{
+	static const struct {
+		bool reached;
+		const char *text;
+	} cases[] = {
+		{true, TYPED("Pod", "{initContainers: [{image: " X "}]}")},
+		{true, TYPED("Odd", "{a: {b: {containers: [{image: " X "}]}}}")},
+		{true, TYPED("Pod", "{volumes: [{image: {reference: " X "}}]}")},
+		{true, TYPED("Odd", "{template: {spec: {volumes: [{image: {reference: " X "}}]}}}")},
+		{true, "[{op: add, path: /spec/containers/0/image, value: " X "}]"},
+		{true, "[{op: add, path: /spec/initContainers/-, value: {image: " X "}}]"},
+		{true, "[{op: add, path: /spec/containers, value: [{image: " X "}]}]"},
+		{false, TYPED("Pod", "{ephemeralContainers: [{image: " X "}]}")},
+		{false, TYPED("Odd", "{containers: [{sidecarImage: " X "}]}")},
+		{false, TYPED("CustomResourceDefinition", "{a: {containers: [{image: " X "}]}}")},
+		{false, TYPED("CronJob", "{jobTemplate: {spec: {template: {spec: {volumes: [{image: "
+					 "{reference: " X "}}]}}}}}")},
+		{false, TYPED("Odd", "{volumes: [{other: {reference: " X ", image: " X "}}]}")},
+		{false, "[{op: add, path: /spec/image, value: " X "}]"},
+		{false, "[{op: add, path: /spec/a, value: {image: " X "}}]"},
+		{false, "[{op: add, path: /image, value: " X "}]"},
+		{false, "[{op: add, path: '', value: {image: " X "}}]"},
+	};
+	(void)state;
+	sh("git init -q lab");
+	put("x/kustomization.yaml", "images: [{name: " PREFIX "x, newTag: v1}]\n");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		put("x/one.yaml", cases[i].text);
+		expect_in_scan("kustomize sets the tags of containers", !cases[i].reached);
+	}
+}
+
+static void test_components(void **state)
+{
+	(void)state;
+	sh("git init -q lab");
+	put("x/pod.yaml", POD("x:kustomized"));
+	put("x/kustomization.yaml", "resources: [pod.yaml]\ncomponents: [../_c/one]\n");
+	put("_c/one/kustomization.yaml", "components: [../two, ../one, ..]\n");
+	put("_c/kustomization.yaml", "resources: [one]\nimages: [{name: " PREFIX "x, newTag: v0}]\n");
+	put("_c/two/kustomization.yaml", "kind: Component\n");
+	expect_scan(NULL, "_c/kustomization.yaml:2 _c x:v0\n");
+	put("_c/one/kustomization.yaml", "components: [../two, ../one]\n");
+	expect_in_scan("x:kustomized: no images entry", true);
+	put("_c/two/kustomization.yaml", "kind: Component\nimages: [{name: " PREFIX "x, newTag: v1}]\n");
+	expect_in_scan("x:kustomized: no images entry", false);
 }
 
 static void test_untagged(void **state)
@@ -274,6 +329,8 @@ int main(void)
 		GIT_TEST(test_sentinels),
 		GIT_TEST(test_sentinels_of_a_base),
 		GIT_TEST(test_sentinels_kustomize_does_not_reach),
+		GIT_TEST(test_what_kustomize_reaches),
+		GIT_TEST(test_components),
 		GIT_TEST(test_untagged),
 		GIT_TEST(test_apply),
 		GIT_TEST(test_a_refusal_writes_nothing),
