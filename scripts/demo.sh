@@ -131,30 +131,52 @@ commit() {
 	in_repo git -c core.autocrlf=false commit -q -m "$1"
 }
 
+# The same commits each time, so that a second run finds everything published.
 make_repository() {
-	local mark=$demo/homelab/.git/laid-out sum
-	sum=$(cd examples/homelab && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
-	[ "$(cat "$mark" 2>/dev/null)" = "$sum" ] && return 0
 	rm -rf "$demo/homelab" "$demo/origin.git"
 	mkdir -p "$demo/homelab"
-	when=2026-01-05T09:00:00Z
 	in_repo git init -q -b main
 	in_repo git init -q --bare -b main ../origin.git
 	in_repo git remote add origin ../origin.git
 	cp -R examples/homelab/. "$demo/homelab/"
 	rm "$demo/homelab/containers/notes/content/network.md"
+	[ "$nix" = yes ] || rm -r "$demo/homelab/containers/motd" "$demo/homelab/argocd/manifests/motd"
 	commit 'the homelab and its services'
 	when=2026-01-06T20:30:00Z
 	cp examples/homelab/containers/notes/content/network.md "$demo/homelab/containers/notes/content/"
 	commit 'notes: where things are in the network'
+	in_repo git push -q -u origin main
+}
+
+# A pull request: changed, released, tried on the cluster.
+work_on_branch() {
 	when=2026-01-07T21:15:00Z
 	in_repo git switch -q -c guests
 	printf '# Guests\n\nThe password of the guest network is on the fridge.\n' >"$demo/homelab/containers/notes/content/guests.md"
 	sed -i 's/^ARG CONTAINER_APP_VERSION=1.0.0$/ARG CONTAINER_APP_VERSION=1.1.0/' "$demo/homelab/containers/notes/Dockerfile"
 	commit 'notes: for guests'
+	in_repo git push -q -u origin guests
+	in_repo run release notes
+	in_repo run pin notes --allow-branch --commit
+	in_repo git push -q
+}
+
+squash_merge() {
+	when=2026-01-08T08:00:00Z
 	in_repo git switch -q main
-	in_repo git push -q origin main guests
-	echo "$sum" >"$mark"
+	in_repo git merge -q --squash guests >/dev/null
+	commit 'notes: for guests (pull request 1)'
+	in_repo git push -q origin main :guests
+	in_repo git branch -q -D guests
+}
+
+# cooper check that must find something.
+check_objects() {
+	local status=0
+	printf '$ cooper check\n'
+	"$cooper" check || status=$?
+	[ "$status" = 3 ] || fail "cooper check should have ended with 3, not $status"
+	echo "(exit status 3)"
 }
 
 install_sdk() {
@@ -227,8 +249,12 @@ make_base
 import_base
 
 say "a GitOps repository in .demo/homelab"
+nix=no
+if with_nix; then
+	nix=yes
+fi
 make_repository
-in_repo git log --oneline --graph --all
+in_repo git log --oneline
 
 say "the Dagger SDK, which container.py files are written on"
 install_sdk
@@ -240,24 +266,42 @@ background serve "$registry" "$cooper" serve --listen "$registry"
 echo "cooper serve on $registry"
 
 cd "$demo/homelab"
-files=(containers/*/Dockerfile containers/*/container.py)
-if with_nix; then
-	files+=(containers/*/default.nix)
-fi
-mapfile -t names < <(printf '%s\n' "${files[@]}" | cut -d/ -f2 | sort -u)
+mapfile -t names < <(printf '%s\n' containers/*/{Dockerfile,container.py,default.nix} | grep -v '\*' | cut -d/ -f2 | sort -u)
 for name in "${names[@]}"; do
 	say "releasing $name from main"
 	run release "$name"
 done
-say "releasing notes from the branch"
-run release notes --ref guests
 
-say "what there is"
+say "the manifests get what was released; nothing else of them changes"
+when=2026-01-06T21:00:00Z
+for name in "${names[@]}"; do
+	run pin "$name"
+done
+commit 'pin what was released'
+in_repo git push -q
+run check
+
+say "a pull request, released from its branch"
+work_on_branch
+
+say "squash-merged: the commit that is pinned is on no branch any more"
+squash_merge
+check_objects
+
+say "main would build the very same: its tag goes over the same layers"
+when=2026-01-08T08:05:00Z
+in_repo run promote --commit
+in_repo git push -q
+in_repo git show --format=%B --stat HEAD
+run check
+
+say "what there is, and what was done"
 run list
+run logs
 
 say "a foreign client pulls an image and runs it"
-tag=$(git rev-parse main | cut -c1-7)
-pull_and_run "v1.0.0-$tag"
+tag=$(sed -n 's/^ *newTag: \(v[^ ]*\).*/\1/p' argocd/manifests/notes/kustomization.yaml)
+pull_and_run "$tag"
 
 say "done"
 count=$("$cooper" list --json | python3 -c 'import json, sys; print(sum(len(c["tags"]) for c in json.load(sys.stdin)))')
@@ -266,6 +310,9 @@ $count images of ${#names[@]} containers in $((SECONDS - began)) seconds; the st
 
 Try next, in $demo/homelab (with COOPER_HOME=$COOPER_HOME, COOPER_PYTHON=$COOPER_PYTHON and $cooper on the PATH):
   cooper release notes --dry-run     what a release would build and publish
+  cooper logs 1 -j 0                 the whole log of the first job
+  cooper affected --base main~4      what came out different since, and why
+  cooper new shop --pattern go-node --manifests
   cooper build chores --progress plain
   cooper build links                 a Go and Node service described in containers/links/container.py
   cooper build transmission --twice  build cold twice and show what differs
