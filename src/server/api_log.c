@@ -75,6 +75,9 @@ static void send_log(struct api_call *c, int status, const struct log_stream *ho
 	http_set_header(x, "Content-Type", "text/plain; charset=utf-8");
 	http_set_header(x, "Cache-Control", "no-store");
 	http_set_header(x, "X-Content-Type-Options", "nosniff");
+	/* Proxies that collect an answer first would make a live log anything but. */
+	if (how->follow)
+		http_set_header(x, "X-Accel-Buffering", "no");
 	if (cstr_eq(http_method(x), "HEAD")) {
 		http_answer_head(x, status, how->follow ? 0 : how->end - how->offset);
 		return;

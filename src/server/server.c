@@ -19,8 +19,6 @@
 #define TICK_MS 1000
 #define UPKEEP_EVERY (3600 * CLOCK_SECOND)
 #define LEASE_AGE (24 * 3600 * CLOCK_SECOND)
-#define RUNS_KEPT_FOR (90 * 24 * 3600 * CLOCK_SECOND)
-#define RUNS_KEPT 100
 
 /* What one server is made of. */
 struct server {
@@ -53,15 +51,13 @@ static void note_failure(struct err *e)
 
 static void upkeep(struct server *s, const struct cancel *cancel)
 {
-	uint64_t dropped = 0, runs = 0;
+	uint64_t dropped = 0;
 	struct err *e = registry_prune(s->store, 0, cancel, &dropped);
 	/* what was told to clients a day ago they have used or never will */
 	if (!e)
 		e = store_lease_trim(s->store, clock_now() - LEASE_AGE);
 	if (!e)
 		e = store_sync_trees(s->store);
-	if (!e)
-		e = runs_prune(s->runs, RUNS_KEPT_FOR, RUNS_KEPT, &runs);
 	if (!e && dropped)
 		log_info(
 			"server: %llu blobs that no manifest names were let go", (unsigned long long)dropped);

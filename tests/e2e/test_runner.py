@@ -30,10 +30,16 @@ def lab(tmp_path):
 
 @pytest.fixture
 def runner(tmp_path, busybox_tar):
-    """A cooper with a store of its own, apart from the server's."""
-    made = Cooper(tmp_path / "runner-home")
+    """A cooper with a store of its own, apart from the server's; what it starts does not outlive a test that fails."""
+    made, started = Cooper(tmp_path / "runner-home"), []
     made("image", "import", busybox_tar, "--name", "busybox:latest")
-    return made
+    start = made.start
+    made.start = lambda *args, **kw: started.append(start(*args, **kw)) or started[-1]
+    yield made
+    for proc in started:
+        if proc.poll() is None:
+            proc.kill()
+            proc.wait()
 
 
 @pytest.fixture
@@ -315,8 +321,8 @@ def test_a_wrong_address(bare, server):
     assert "is this the address of a cooper server?" in said
 
 
-def test_a_server_that_is_away(bare, lab):
-    proc = bare.start("runner", "--server", "http://127.0.0.1:1", "--git", "x", "--label", "a")
+def test_a_server_that_is_away(runner):
+    proc = runner.start("runner", "--server", "http://127.0.0.1:1", "--git", "x", "--label", "a")
     lines = [proc.stdout.readline() for _ in range(2)]
     assert re.search(r"http://127.0.0.1:1: .*; trying again", lines[1])
     proc.terminate()

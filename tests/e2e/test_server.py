@@ -232,6 +232,16 @@ def test_push_tokens_only_add(cooper, tokens, layouts):
         deleting = ["delete", "--tls-verify=false"]
         assert "not delete" in skopeo(*deleting, f"--creds=x:{tokens['push']}", f"docker://{image}:1", code=1)
         assert digest() == first
+        for scope, path, status in (("push", "blobs/uploads/", 202), ("push", "blobs/" + first, 403), ("pull", "blobs/uploads/", 403)):
+            auth = {"Authorization": f"Bearer {tokens[scope]}"}
+            connection = http.client.HTTPConnection(address)
+            connection.request("POST" if status == 202 or scope == "pull" else "DELETE", f"/v2/team/app/{path}", headers=auth)
+            answer = connection.getresponse()
+            assert answer.status == status
+            answer.read()
+            if status == 202:  # an upload of one's own may be given up
+                connection.request("DELETE", answer.getheader("Location"), headers=auth)
+                assert connection.getresponse().status == 204
         copy(layouts["two"], f"{image}:1", tokens["admin"])
         assert digest() != first
         skopeo(*deleting, f"--creds=x:{tokens['admin']}", f"docker://{image}:1")
