@@ -167,6 +167,13 @@ bool cstr_starts(const char *s, const char *prefix)
 	return s && strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
+void cstr_make_visible(char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			*s = '?';
+}
+
 bool cstr_ends(const char *s, const char *suffix)
 {
 	return s && str_ends(str_c(s), suffix);

@@ -39,6 +39,8 @@ bool str_to_octal(struct str s, uint32_t *out);
 
 /* C string helpers. */
 bool cstr_eq(const char *a, const char *b); /* NULL equals NULL only */
+/* Foreign text for people: control characters become "?", so that it cannot steer a terminal. */
+void cstr_make_visible(char *s);
 bool cstr_starts(const char *s, const char *prefix);
 bool cstr_ends(const char *s, const char *suffix);
 /* For "1 step, 2 steps": "" if n is 1, else "s". */

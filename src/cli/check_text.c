@@ -12,9 +12,7 @@ static char *visible(const char *s)
 {
 	char *copy = mem_strdup(s);
 
-	for (char *c = copy; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
+	cstr_make_visible(copy);
 	return copy;
 }
 

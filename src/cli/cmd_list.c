@@ -111,6 +111,15 @@ static char *mark(const struct listed_tag *t)
 	return mem_printf("[%s]", provenance_name(t->provenance));
 }
 
+/* Names of files are anybody's: they must not steer a terminal. Caller frees. */
+static char *visible_file(const struct listed_pin *p)
+{
+	char *file = mem_strdup(p->file);
+
+	cstr_make_visible(file);
+	return file;
+}
+
 static void print_tag(struct cli *c, const struct listed_tag *t)
 {
 	char size[CLOCK_TEXT_MAX] = "-", when[CLOCK_TEXT_MAX] = "-";
@@ -123,7 +132,8 @@ static void print_tag(struct cli *c, const struct listed_tag *t)
 	fprintf(c->out, "  %-28s %9s  %-20s  %s\n", t->tag, size, when, text);
 	for (size_t i = 0; i < t->pinned.len; i++) {
 		const struct listed_pin *p = *(struct listed_pin **)vec_at(&t->pinned, i);
-		fprintf(c->out, "      pinned at %s:%u\n", p->file, p->line);
+		AUTO_FREE char *file = visible_file(p);
+		fprintf(c->out, "      pinned at %s:%u\n", file, p->line);
 	}
 }
 
@@ -135,8 +145,9 @@ static void print_other_pins(struct cli *c, const struct listed_container *l)
 		if (p->listed)
 			continue;
 		const char *name = p->tag ? p->tag : p->digest ? p->digest : "(neither tag nor digest)";
-		fprintf(c->out, "  %-28s pinned at %s:%u%s\n", name, p->file, p->line,
-			l->error || !p->tag ? "" : ", but not in the registry");
+		AUTO_FREE char *file = visible_file(p);
+		fprintf(c->out, "  %-28s pinned at %s:%u%s\n", name, file, p->line,
+			l->error || !p->tag || p->exists ? "" : ", but not in the registry");
 	}
 }
 

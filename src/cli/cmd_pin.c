@@ -40,22 +40,29 @@ static char *pinned_text(const struct pin *p)
 	return mem_strdup(p->tag ? p->tag : p->digest ? p->digest : "(nothing)");
 }
 
+static void print_kept(struct cli *c, const struct pin *p, const char *what)
+{
+	AUTO_FREE char *now = pinned_text(p);
+	AUTO_FREE char *text = mem_printf("%s:%u: %s %s %s", p->file, p->line, p->image, now, what);
+
+	cstr_make_visible(text); /* names of files are anybody's */
+	fprintf(c->out, "%s\n", text);
+}
+
 static void print_people(struct cli *c, const struct pin_plan *p)
 {
 	for (size_t i = 0; i < p->targets.len; i++) {
 		const struct pin_target *t = vec_at(&p->targets, i);
-		AUTO_FREE char *text = pin_target_text(t), *now = pinned_text(t->pin);
+		AUTO_FREE char *text = pin_target_text(t);
 		if (pin_target_is_set(t))
-			fprintf(c->out, "%s:%u: %s %s already\n", t->pin->file, t->pin->line, t->pin->image,
-				now);
+			print_kept(c, t->pin, "already");
 		else
 			fprintf(c->out, "%s\n", text);
 	}
 	for (size_t i = 0; i < p->left.len; i++) {
 		const struct pin_left *l = vec_at(&p->left, i);
-		AUTO_FREE char *now = pinned_text(l->pin);
-		fprintf(c->out, "%s:%u: %s %s left alone: %s\n", l->pin->file, l->pin->line, l->pin->image,
-			now, why_left(l->why));
+		AUTO_FREE char *what = mem_printf("left alone: %s", why_left(l->why));
+		print_kept(c, l->pin, what);
 	}
 }
 

@@ -19,6 +19,9 @@ MUST_USE struct err *check_scope_find(
  * ("containers/web/")? */
 bool check_scope_has(const struct check_scope *s, const struct repo_config *cfg, const char *path);
 
+/* Has any of the manifests changed? */
+bool check_scope_has_manifests(const struct check_scope *s, const struct repo_config *cfg);
+
 struct check {
 	const struct check_request *rq;
 	struct repo_config config;

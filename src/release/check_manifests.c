@@ -24,11 +24,13 @@ static bool grammar_valid(const struct check *c, const struct pin *p)
 
 static void check_problems(struct check *c)
 {
+	/* The entry that a sentinel has lost may have stood in any kustomization. */
+	bool any = check_scope_has_manifests(&c->scope, &c->config);
 	for (size_t i = 0; i < c->out->scan.problems.len; i++) {
 		const struct manifest_problem *p = vec_at(&c->out->scan.problems, i);
 		if (strvec_has(&c->config.manifests, p->file)) /* missing: whatever changed */
 			check_found_text(c, CHECK_NO_MANIFESTS, p->file, 0, NULL, p->text);
-		else if (check_scope_has(&c->scope, &c->config, p->file))
+		else if (check_scope_has(&c->scope, &c->config, p->file) || (p->sentinel && any))
 			check_found_text(c, p->sentinel ? CHECK_SENTINEL : CHECK_MANIFEST, p->file, p->line,
 				NULL, p->text);
 	}

@@ -53,6 +53,18 @@ bool check_scope_has(const struct check_scope *s, const struct repo_config *cfg,
 	return has;
 }
 
+bool check_scope_has_manifests(const struct check_scope *s, const struct repo_config *cfg)
+{
+	struct str unit;
+	void *ignored = NULL;
+	for (size_t i = 0; !s->all && map_next(s->units, &i, &unit, &ignored);)
+		for (size_t k = 0; k < cfg->manifests.len; k++)
+			if (str_starts(unit, cfg->manifests.ptr[k]) &&
+				unit.ptr[strlen(cfg->manifests.ptr[k])] == '\n')
+				return true;
+	return s->all;
+}
+
 /* ---- against what ---- */
 
 static void take_all(struct check_scope *s, const char *why)

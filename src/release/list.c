@@ -168,6 +168,17 @@ static struct err *find_pins(struct listing *l)
 	return NULL;
 }
 
+static void note_existing(struct listing *l)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		struct listed_container *c = vec_at(&l->out->containers, i);
+		for (size_t k = 0; k < c->pins.len; k++) {
+			struct listed_pin *p = vec_at(&c->pins, k);
+			p->exists = p->tag && strvec_has(&l->tags[i], p->tag);
+		}
+	}
+}
+
 /* ---- what is shown of it ---- */
 
 static bool is_release_tag(const char *tag)
@@ -339,6 +350,7 @@ static struct err *make_listing(struct listing *l)
 	l->count = l->out->containers.len;
 	l->tags = mem_array(l->count + 1, sizeof(*l->tags));
 	TRY(parallel_run(l->count, parallel(l), &io, find_tags, l));
+	note_existing(l);
 	TRY(trace_all(l));
 	choose(l);
 	TRY(parallel_run(l->candidates.len, parallel(l), &io, read_facts, l));

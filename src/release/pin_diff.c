@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "release/pin_internal.h"
 
+#include <string.h>
+
 #define CONTEXT 3 /* lines that are shown around a change */
 
 static void split(struct str text, struct vec *out)
@@ -70,12 +72,35 @@ static void add_hunk(struct buf *out, const struct hunk *h)
 	}
 }
 
+/* As git has it: in quotes when the name would not end where it seems to. */
+static void add_name(struct buf *out, const char *mark, const char *side, const char *file)
+{
+	bool plain = true;
+	for (const char *c = file; *c && plain; c++)
+		plain = (unsigned char)*c >= 0x20 && (unsigned char)*c < 0x7f && *c != '"' && *c != '\\';
+	buf_addf(out, "%s ", mark);
+	if (plain) {
+		buf_addf(out, "%s%s%s\n", side, file, strchr(file, ' ') ? "\t" : "");
+		return;
+	}
+	buf_addf(out, "\"%s", side);
+	for (const char *c = file; *c; c++)
+		if (*c == '"' || *c == '\\')
+			buf_addf(out, "\\%c", *c);
+		else if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
+			buf_addf(out, "\\%03o", (unsigned)(unsigned char)*c);
+		else
+			buf_addc(out, *c);
+	buf_adds(out, "\"\n");
+}
+
 void diff_add(struct buf *out, const char *file, struct str before, struct str after)
 {
 	AUTO(vec_fini) struct vec a = {0}, b = {0};
 	split(before, &a);
 	split(after, &b);
-	buf_addf(out, "--- a/%s\n+++ b/%s\n", file, file);
+	add_name(out, "---", "a/", file);
+	add_name(out, "+++", "b/", file);
 	if (a.len != b.len)
 		return;
 	struct hunk h = {.before = &a, .after = &b};

@@ -250,20 +250,33 @@ static bool is_downgrade(const char *old, const struct trace *from, const char *
 	return order < 0 || (order == 0 && both_main && to->time < from->time);
 }
 
-static struct err *check_downgrade(const struct planning *p, const struct pin_target *t)
+static struct err *downgrade(const struct planning *p, const struct pin_target *t)
 {
-	const char *const tags[] = {t->pin->tag, t->tag};
-	struct trace traces[2] = {0};
-	TRY(trace_tags(p->rq->repo, tags, traces, 2));
-	bool down = t->pin->tag && is_downgrade(tags[0], &traces[0], tags[1], &traces[1]);
-	trace_fini(&traces[0]);
-	trace_fini(&traces[1]);
-	if (!down)
-		return NULL;
 	return err_hint(err_new(ERR_INVALID, "%s:%u: %s is older than %s, which is pinned", t->pin->file,
 				t->pin->line, t->tag, t->pin->tag),
 		"--allow-downgrade sets it all the same; \"cooper list %s\" shows what there is",
 		p->rq->name);
+}
+
+static struct err *check_downgrades(const struct planning *p)
+{
+	size_t count = p->out->targets.len;
+	AUTO_FREE const char **tags = mem_array(2 * count + 1, sizeof(*tags));
+	AUTO_FREE struct trace *traces = mem_array(2 * count + 1, sizeof(*traces));
+	for (size_t i = 0; i < count; i++) {
+		const struct pin_target *t = vec_at(&p->out->targets, i);
+		tags[2 * i] = t->pin->tag;
+		tags[2 * i + 1] = t->tag;
+	}
+	struct err *e = trace_tags(p->rq->repo, tags, traces, 2 * count); /* in one walk */
+	for (size_t i = 0; i < count && !e; i++) {
+		const struct pin_target *t = vec_at(&p->out->targets, i);
+		if (t->pin->tag && is_downgrade(t->pin->tag, &traces[2 * i], t->tag, &traces[2 * i + 1]))
+			e = downgrade(p, t);
+	}
+	for (size_t i = 0; i < 2 * count; i++)
+		trace_fini(&traces[i]);
+	return e;
 }
 
 static struct err *make(struct planning *p)
@@ -279,8 +292,8 @@ static struct err *make(struct planning *p)
 	TRY(repo_main(p->rq->repo, &out->main, NULL));
 	TRY(find_tags(p));
 	TRY(check_provenance(p));
-	for (size_t i = 0; i < out->targets.len && !p->rq->allow_downgrade; i++)
-		TRY(check_downgrade(p, vec_at(&out->targets, i)));
+	if (!p->rq->allow_downgrade)
+		TRY(check_downgrades(p));
 	return pins_preview(
 		p->rq->repo, out->prefix, out->targets.ptr, out->targets.len, &out->files, &out->diff);
 }

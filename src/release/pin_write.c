@@ -31,7 +31,9 @@ char *pin_target_value_text(const struct pin_target *t)
 char *pin_target_text(const struct pin_target *t)
 {
 	AUTO_FREE char *old = pin_value_text(t->pin), *new = pin_target_value_text(t);
-	return mem_printf("%s:%u: %s %s -> %s", t->pin->file, t->pin->line, t->pin->image, old, new);
+	char *text = mem_printf("%s:%u: %s %s -> %s", t->pin->file, t->pin->line, t->pin->image, old, new);
+	cstr_make_visible(text);
+	return text;
 }
 
 struct preview {

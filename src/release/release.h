@@ -57,6 +57,7 @@ struct listed_pin {
 	uint32_t line;
 	char *tag, *digest; /* each may be NULL */
 	bool listed;        /* what it names is among the tags */
+	bool exists;        /* the registry has its tag, listed or not */
 };
 struct listed_tag {
 	char *tag, *version;

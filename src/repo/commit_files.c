@@ -1,15 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "repo/repo.h"
 #include "repo/repo_internal.h"
+#include "sys/file.h"
 #include "sys/process_foreground.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+/* git would commit right into the middle of it, or refuse when the files are changed already. */
+static struct err *check_nothing_under_way(const struct repo *r)
+{
+	static const struct {
+		const char *file, *what;
+	} marks[] = {{"rebase-merge", "rebase"}, {"rebase-apply", "rebase"}, {"MERGE_HEAD", "merge"},
+		{"CHERRY_PICK_HEAD", "cherry-pick"}, {"REVERT_HEAD", "revert"}};
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+		AUTO_FREE char *path = path_join(r->git_dir, marks[i].file);
+		bool there = false;
+		TRY(file_exists(AT_FDCWD, path, &there));
+		if (there)
+			return err_hint(err_new(ERR_INVALID, "a %s is in progress: nothing is committed",
+						marks[i].what),
+				"finish it first: git %s --continue or --abort", marks[i].what);
+	}
+	return NULL;
+}
+
+/* What is ignored, behind a link or in a submodule looks clean, yet git cannot commit it from here. */
+static struct err *check_tracked(struct repo *r, const struct strvec *files)
+{
+	AUTO(commit_fini) struct commit head = {0};
+	TRY(repo_resolve(r, "HEAD", &head));
+	for (size_t i = 0; i < files->len; i++) {
+		char id[41];
+		TRY(repo_object_at(r, &head, files->ptr[i], id));
+		if (!*id)
+			return err_hint(
+				err_new(ERR_INVALID, "%s is not in HEAD, so no commit can hold its change",
+					files->ptr[i]),
+				"commit it first; or, if it belongs to another repository, change it there");
+	}
+	return NULL;
+}
+
 struct err *repo_check_committed(struct repo *r, const struct strvec *files)
 {
+	TRY(check_nothing_under_way(r));
 	AUTO_BUF struct buf list = {0};
 	for (size_t i = 0; i < files->len; i++) {
 		bool dirty = false;
@@ -18,7 +58,7 @@ struct err *repo_check_committed(struct repo *r, const struct strvec *files)
 			buf_addf(&list, "%s%s", list.len ? ", " : "", files->ptr[i]);
 	}
 	if (!list.len)
-		return NULL;
+		return check_tracked(r, files);
 	return err_hint(err_new(ERR_INVALID, "changes that are not committed would go into the commit: %s",
 				buf_cstr(&list)),
 		"commit or stash them first, or commit by hand afterwards");

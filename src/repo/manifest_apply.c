@@ -4,8 +4,11 @@
 #include "repo/repo_internal.h"
 #include "sys/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A file that is to be written. */
 struct rewrite {
@@ -60,23 +63,79 @@ struct err *manifests_edit(struct repo *r, const char *prefix, const struct pin_
 	return NULL;
 }
 
-static struct err *write_edited(void *ctx, const char *file, struct str before, struct str after)
+/* New texts that lie beside their files. */
+struct staged {
+	const char *file;
+	struct buf before;
+	int dir;
+	char *name, *tmp; /* tmp NULL: not there, or in its place */
+};
+
+struct staging {
+	struct repo *repo;
+	int root;
+	struct vec files; /* of struct staged */
+};
+
+static void staging_fini(struct staging *s)
 {
-	int rootfd = *(const int *)ctx;
-	AUTO_FD int dir = -1;
-	AUTO_FREE char *name = NULL;
+	for (size_t i = 0; i < s->files.len; i++) {
+		struct staged *f = vec_at(&s->files, i);
+		if (f->tmp)
+			unlinkat(f->dir, f->tmp, 0);
+		mem_freep(&f->tmp);
+		mem_freep(&f->name);
+		fd_closep(&f->dir);
+		buf_fini(&f->before);
+	}
+	vec_fini(&s->files);
+	fd_closep(&s->root);
+}
+
+static struct err *stage(void *ctx, const char *file, struct str before, struct str after)
+{
+	struct staging *s = ctx;
 	struct stat st;
 	if (str_eq(before, after))
 		return NULL;
-	TRY(root_stat(rootfd, file, false, &st));
-	TRY(root_open_parent(rootfd, file, &dir, &name));
-	return file_replace(dir, name, after.ptr, after.len, st.st_mode & 07777, true);
+	struct staged *f = vec_push(&s->files);
+	*f = (struct staged){.file = file, .dir = -1};
+	buf_addstr(&f->before, before);
+	TRY(root_stat(s->root, file, false, &st));
+	TRY(root_open_parent(s->root, file, &f->dir, &f->name));
+	return file_write_beside(f->dir, f->name, after.ptr, after.len, st.st_mode & 07777, true, &f->tmp);
+}
+
+/* An editor may have written it meanwhile. */
+static struct err *check_unchanged(const struct staging *s, const struct staged *f)
+{
+	AUTO_BUF struct buf now = {0};
+	bool found = false;
+	TRY(repo_read_at(s->repo, NULL, f->file, MANIFEST_MAX_BYTES, &now, &found));
+	if (found && str_eq(buf_str(&now), buf_str(&f->before)))
+		return NULL;
+	return err_new(ERR_INVALID, "%s was changed by somebody else meanwhile", f->file);
+}
+
+static struct err *put_in_place(struct staged *f)
+{
+	if (renameat(f->dir, f->tmp, f->dir, f->name) < 0)
+		return err_sys(errno, "replacing %s", f->file);
+	mem_freep(&f->tmp);
+	return file_sync_dir(f->dir, ".");
 }
 
 struct err *manifests_apply(
 	struct repo *r, const char *prefix, const struct pin_change *changes, size_t count)
 {
-	AUTO_FD int root = -1;
-	TRY(file_open(AT_FDCWD, repo_root(r), O_PATH | O_DIRECTORY, 0, &root));
-	return manifests_edit(r, prefix, changes, count, write_edited, &root);
+	AUTO(staging_fini) struct staging s = {.repo = r, .root = -1, .files = VEC_OF(struct staged)};
+	TRY(file_open(AT_FDCWD, repo_root(r), O_PATH | O_DIRECTORY, 0, &s.root));
+	struct err *e = manifests_edit(r, prefix, changes, count, stage, &s);
+	for (size_t i = 0; i < s.files.len && !e; i++)
+		e = check_unchanged(&s, vec_at(&s.files, i));
+	if (e)
+		return err_wrap(e, "nothing was changed");
+	for (size_t i = 0; i < s.files.len; i++)
+		TRY(put_in_place(vec_at(&s.files, i)));
+	return NULL;
 }

@@ -51,7 +51,7 @@ void finding_problem(struct finding *f, uint32_t line, const char *fmt, ...)
 	p->file = mem_strdup(f->path);
 	p->line = line;
 	p->text = mem_vprintf(fmt, ap);
-	make_visible(p->text);
+	cstr_make_visible(p->text);
 	va_end(ap);
 }
 

@@ -132,8 +132,6 @@ void found_pin_fixed(struct found_pin *p, const char *text);
 void found_pin_check(struct finding *f, struct found_pin *p, const struct image_parts *parts);
 /* Why the bytes of a scalar cannot be changed; NULL if they can. */
 const char *scalar_why_fixed(struct finding *f, const struct manifest_node *n);
-/* Foreign text for messages: control characters become "?". */
-void make_visible(char *s);
 void finding_problem(struct finding *f, uint32_t line, const char *fmt, ...) PRINTF(3, 4);
 
 /* Judge sentinels and images without tag by the kustomizations: what they miss goes to problems. */

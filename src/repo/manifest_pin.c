@@ -9,17 +9,10 @@
 /* Of what messages and lists repeat of a name that is none. */
 #define SHOWN_MAX 300
 
-void make_visible(char *s)
-{
-	for (; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-}
-
 static char *shown(struct str s)
 {
 	char *copy = mem_strndup(s.ptr, s.len < SHOWN_MAX ? s.len : SHOWN_MAX);
-	make_visible(copy);
+	cstr_make_visible(copy);
 	return copy;
 }
 
@@ -113,7 +106,7 @@ void found_pin_problem(struct found_pin *p, const char *text)
 	mem_freep(&p->pin.problem);
 	p->pin.problem = mem_strdup(text);
 	p->pin.readable = false;
-	make_visible(p->pin.problem);
+	cstr_make_visible(p->pin.problem);
 }
 
 void found_pin_fixed(struct found_pin *p, const char *text)

@@ -91,6 +91,7 @@ typedef struct err *manifest_edited_fn(void *ctx, const char *file, struct str b
 MUST_USE struct err *manifests_edit(struct repo *r, const char *prefix, const struct pin_change *changes,
 	size_t count, manifest_edited_fn *fn, void *ctx);
 /* Write changes into the work tree, each file atomically and with its mode; files that do not change are not
- * written. All files are edited in memory first: a refusal leaves everything as it was. */
+ * written. All new texts are on disk before the first takes its place: a refusal, a full disk, or a file that
+ * somebody changes meanwhile leave everything as it was. */
 MUST_USE struct err *manifests_apply(
 	struct repo *r, const char *prefix, const struct pin_change *changes, size_t count);

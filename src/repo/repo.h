@@ -56,7 +56,8 @@ MUST_USE struct err *repo_is_pushed(struct repo *r, const struct commit *c, bool
 /* Paths that differ between a commit and the work tree, removed ones too, sorted. Untracked files count,
  * ignored ones do not. */
 MUST_USE struct err *repo_changed(struct repo *r, const struct commit *base, struct strvec *out);
-/* ERR_INVALID naming those of the files (relative) that are not as in HEAD. */
+/* Before repo_commit_files: ERR_INVALID naming those of the files (relative) that are not as in HEAD, or not
+ * in it; or the merge or rebase that is in progress. */
 MUST_USE struct err *repo_check_committed(struct repo *r, const struct strvec *files);
 /*
  * One commit of these files (relative) as they are in the work tree, and of nothing else: what is staged

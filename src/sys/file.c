@@ -95,30 +95,41 @@ struct err *fd_write_all(int fd, const void *p, size_t len, const char *what)
 	return NULL;
 }
 
-static struct err *fill_and_rename(
-	int dirfd, const char *tmp, const char *path, int fd, struct str bytes, mode_t mode, bool durable)
+static struct err *fill(int fd, const char *path, struct str bytes, mode_t mode, bool durable)
 {
 	TRY(fd_write_all(fd, bytes.ptr, bytes.len, path));
 	if (fchmod(fd, mode) < 0)
 		return err_sys(errno, "setting the mode of %s", path);
 	if (durable && fsync(fd) < 0)
 		return err_sys(errno, "syncing %s", path);
-	if (renameat(dirfd, tmp, dirfd, path) < 0)
-		return err_sys(errno, "replacing %s", path);
+	return NULL;
+}
+
+struct err *file_write_beside(
+	int dirfd, const char *path, const void *p, size_t len, mode_t mode, bool durable, char **tmp)
+{
+	char random[17];
+	random_hex(random, 8);
+	AUTO_FREE char *name = mem_printf("%s.%s.tmp", path, random);
+	AUTO_FD int fd = -1;
+	struct err *e = file_open(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &fd);
+	if (e)
+		return err_wrap(e, "writing %s", path);
+	e = fill(fd, path, str_n(p, len), mode, durable);
+	if (e) {
+		unlinkat(dirfd, name, 0);
+		return e;
+	}
+	*tmp = steal(&name);
 	return NULL;
 }
 
 struct err *file_replace(int dirfd, const char *path, const void *p, size_t len, mode_t mode, bool durable)
 {
-	char random[17];
-	random_hex(random, 8);
-	AUTO_FREE char *tmp = mem_printf("%s.%s.tmp", path, random);
-	AUTO_FD int fd = -1;
-	struct err *e = file_open(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &fd);
-	if (e)
-		return err_wrap(e, "writing %s", path);
-	e = fill_and_rename(dirfd, tmp, path, fd, str_n(p, len), mode, durable);
-	if (e) {
+	AUTO_FREE char *tmp = NULL;
+	TRY(file_write_beside(dirfd, path, p, len, mode, durable, &tmp));
+	if (renameat(dirfd, tmp, dirfd, path) < 0) {
+		struct err *e = err_sys(errno, "replacing %s", path);
 		unlinkat(dirfd, tmp, 0);
 		return e;
 	}

@@ -30,6 +30,9 @@ MUST_USE struct err *fd_write_all(int fd, const void *p, size_t len, const char 
 /* A new file beside path, synced if durable, renamed over it. */
 MUST_USE struct err *file_replace(
 	int dirfd, const char *path, const void *p, size_t len, mode_t mode, bool durable);
+/* The first half of that: *tmp (caller frees) is the new file's name in dirfd, to be renamed or unlinked. */
+MUST_USE struct err *file_write_beside(
+	int dirfd, const char *path, const void *p, size_t len, mode_t mode, bool durable, char **tmp);
 MUST_USE struct err *file_sync_dir(int dirfd, const char *path);
 /* False with success when absent. */
 MUST_USE struct err *file_exists(int dirfd, const char *path, bool *out);

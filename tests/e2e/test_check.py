@@ -265,6 +265,21 @@ def test_sentinels_and_two_tags(cooper, lab):
     assert (got.violations[0]["file"], got.violations[0]["line"]) == ("argocd/manifests/web/d.yaml", 4)
 
 
+def test_an_entry_that_another_service_needed(cooper, lab):
+    use(lab, "reg.example")
+    image = "reg.example/team/web"
+    lab.write("argocd/manifests/base/d.yaml", f"kind: Pod\nspec:\n  containers:\n    - image: {image}:kustomized\n")
+    lab.write("argocd/manifests/base/kustomization.yaml", "resources: [d.yaml]\n")
+    lab.write(KUSTOMIZATION, "resources: [../base]\n" + entry(image, f"v1-{lab.first[:7]}"))
+    lab.commit("base")
+    lab.git("switch", "-q", "-c", "topic")
+    lab.write("containers/web/page", "other\n")
+    assert check(cooper, lab, "--offline", code=0).violations == []
+    lab.write(KUSTOMIZATION, "resources: [../base]\n")
+    got = check(cooper, lab, "--offline", code=3)
+    assert got.rules() == ["sentinel-without-entry"] and got.violations[0]["file"] == "argocd/manifests/base/d.yaml"
+
+
 def test_a_pin_that_cannot_be_changed_is_still_checked(cooper, lab, registry):
     use(lab, registry.address)
     tag = f"v1-{lab.first[:7]}"

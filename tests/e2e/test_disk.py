@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Full disks, read-only stores, damaged blobs, registries that vanish: a clear error, nothing half-written."""
 
-import contextlib
 import io
 import os
 import shutil
@@ -11,16 +10,7 @@ import tarfile
 import pytest
 
 from conftest import Cooper
-
-
-@contextlib.contextmanager
-def tmpfs(path, size):
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "cooper-test", path], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", path], check=True)
+from places import tmpfs
 
 
 def test_full_disk(tmp_path, busybox_tar, context):

@@ -36,6 +36,16 @@ def test_what_is_pinned_where(cooper, lab):
     assert listed(cooper, lab)["api"]["pinned"] == []
 
 
+def test_a_pinned_tag_that_is_no_release(cooper, lab):
+    with scripted_registry() as registry:
+        registry.answers["list?n=1000"] = Answer(200, {"Content-Type": "application/json"}, b'{"name": "team/web", "tags": ["stable"]}')
+        lab.write("cooper.yaml", f"registry: {registry.address}\nnamespace: team\n")
+        lab.write("argocd/manifests/web/d.yaml", "".join(f"---\nkind: Pod\nspec: {{containers: [{{image: '{registry.address}/team/web:{tag}'}}]}}\n" for tag in ("stable", "beta")))
+        shown = cooper("list", "web", cwd=lab.repo).out
+    assert "stable                       pinned at argocd/manifests/web/d.yaml:3\n" in shown
+    assert "beta                         pinned at argocd/manifests/web/d.yaml:6, but not in the registry\n" in shown
+
+
 def test_pages_of_tags(cooper, lab, tmp_path):
     tags = [f"v1.{i}.0-{lab.first[:7]}" for i in range(8)]
     other = Cooper(tmp_path / "other")

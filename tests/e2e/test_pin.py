@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from git_lab import GitLab
+from places import tmpfs
 
 PREFIX = "127.0.0.1:5000/lab"
 KUSTOMIZATION = """# what runs
@@ -155,6 +156,64 @@ def test_a_hook_that_refuses(lab):
     assert "not today" in said and "the files are changed, but not committed" in said
     assert lab.bytes(WEB) == KUSTOMIZATION.format(prefix=PREFIX, tag=tag)
     assert lab.changed() == [f"M {WEB}"]
+
+
+def test_commit_is_refused_before_anything_is_written(lab):
+    """git itself would refuse, or commit into the middle of a rebase, when the files are changed already."""
+    lab.release()
+    lab.git("switch", "-q", "-c", "topic")
+    lab.write("notes.txt", "topic\n")
+    lab.commit("topic", push=False)
+    lab.git("switch", "-q", "main")
+    lab.write("notes.txt", "main\n")
+    lab.commit("main")
+    lab.git("switch", "-q", "topic")
+    for command in ("rebase", "merge", "cherry-pick"):
+        assert subprocess.run(["git", command, "main"], cwd=lab.repo, env=lab.env, capture_output=True).returncode != 0
+        said = lab.pin("--commit", code=1).err
+        assert f"a {command} is in progress: nothing is committed" in said and f"git {command} --continue or --abort" in said
+        assert lab.changed() == ["AA notes.txt"]
+        lab.git(command, "--abort")
+    lab.write(".gitignore", "argocd/manifests/ignored\n")
+    lab.write("argocd/manifests/ignored/kustomization.yaml", KUSTOMIZATION.format(prefix=PREFIX, tag=OLD))
+    lab.commit("ignored", push=False)
+    said = lab.pin("--commit", "--all-services", code=1).err
+    assert "argocd/manifests/ignored/kustomization.yaml is not in HEAD" in said
+    assert lab.changed() == []
+
+
+def test_a_full_disk_leaves_all_as_it_was(lab):
+    lab.release()
+    folder = lab.repo / "argocd/manifests/web"
+    with tmpfs(folder, "64k"):
+        for name, size in (("a", 10), ("b", 10), ("c", 9000)):
+            (folder / f"{name}.yaml").write_text(f"kind: Pod\napiVersion: v1\nspec: {{containers: [{{image: '{PREFIX}/web:{OLD}'}}]}}\n" + "#" * size)
+        (folder / "filled").write_bytes(b"x" * 10 * 4096)  # one page is left: the first new file would fit
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        said = lab.pin(code=1).err
+        assert "nothing was changed: " in said and "No space left on device" in said
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        (folder / "filled").unlink()
+        lab.pin()
+        assert all(OLD not in (folder / f"{name}.yaml").read_text() for name in "abc")
+
+
+def test_names_cannot_steer_a_terminal(lab):
+    tag = lab.release()["tag"]
+    odd = 'argocd/manifests/web/a "b"\n\x1b[31mü.yaml'
+    lab.write(odd, f"kind: Pod\napiVersion: v1\nspec: {{containers: [{{image: '{PREFIX}/web:{OLD}'}}]}}\n")
+    lab.commit("odd")
+    (lab.repo / WEB).unlink()
+    shown = lab.pin("--dry-run")
+    assert "\x1b" not in shown.out + shown.err + lab.cooper("list", cwd=lab.repo).out
+    assert f'argocd/manifests/web/a "b"??[31mü.yaml:3: {PREFIX}/web {OLD} -> {tag}\n' in shown.out
+    diff = json.loads(lab.pin("--dry-run", "--json").out)["diff"]
+    assert diff.startswith('--- "a/argocd/manifests/web/a \\"b\\"\\012\\033[31m\\303\\274.yaml"\n')
+    subprocess.run(["git", "apply"], input=diff.encode(), cwd=lab.repo, check=True)
+    assert tag in lab.bytes(odd)
+    lab.git("checkout", "--", odd)
+    lab.pin("--commit")
+    assert "\x1b" not in lab.git("log", "-1", "--format=%B") and lab.git("show", "--format=", "--name-only", "-z") == odd + "\0"
 
 
 def test_branches_and_downgrades(lab):
