@@ -38,12 +38,19 @@ static int latest_first(const void *a, const void *b)
 	return str_cmp(x->name, y->name);
 }
 
+static bool is_without(const struct gc_plan *plan, const struct graph_node *n)
+{
+	return plan->opt.dry_run && plan->opt.without && map_has(plan->opt.without, n->name);
+}
+
 /* Records of the evictable spaces, and layers that nothing names: they are found again by what they hold. */
-static void candidates(struct graph *g, struct vec *out)
+static void candidates(struct graph *g, const struct gc_plan *plan, struct vec *out)
 {
 	for (size_t i = 0; i < g->nodes.len; i++) {
 		struct graph_node *n = graph_at(g, i);
-		if (!n->marked && (n->kind == NODE_RECORD || (n->kind == NODE_LAYER && !n->referred)))
+		if (n->marked || is_without(plan, n))
+			continue;
+		if (n->kind == NODE_RECORD || (n->kind == NODE_LAYER && !n->referred))
 			vec_push_copy(out, &n);
 	}
 	vec_sort(out, latest_first);
@@ -53,7 +60,7 @@ static void mark_cache(struct graph *g, const struct gc_plan *plan)
 {
 	struct vec list AUTO(vec_fini) = VEC_OF(struct graph_node *);
 	struct vec fresh AUTO(vec_fini) = VEC_OF(size_t);
-	candidates(g, &list);
+	candidates(g, plan, &list);
 	uint64_t bytes = 0, count = 0;
 	for (size_t i = 0; i < list.len; i++) {
 		struct graph_node *n = *(struct graph_node **)vec_at(&list, i);
@@ -79,7 +86,7 @@ static void mark_cache(struct graph *g, const struct gc_plan *plan)
 static void mark_all(struct graph *g, const struct gc_plan *plan, const struct map *leases)
 {
 	for (size_t i = 0; i < g->nodes.len; i++)
-		if (graph_at(g, i)->root)
+		if (graph_at(g, i)->root && !is_without(plan, graph_at(g, i)))
 			graph_mark(g, i, NULL);
 	bool all = map_has(leases, STR(LEASE_ALL));
 	for (size_t i = 0; all && i < g->nodes.len; i++)

@@ -31,6 +31,8 @@ struct store_gc_options {
 	uint64_t keep_count; /* evictable records kept */
 	bool all;            /* evict everything evictable */
 	bool dry_run;        /* count only */
+	/* dry_run: as if these records ("space/key") were deleted; NULL: all count */
+	const struct map *without;
 };
 struct store_gc_result {
 	uint64_t records, layers, trees, blobs, volumes, bytes;
@@ -48,6 +50,21 @@ struct store_verify_result {
  * forgotten. */
 MUST_USE struct err *store_verify(struct store *s, bool repair, const struct cancel *cancel,
 	void (*report)(void *ctx, const char *problem), void *ctx, struct store_verify_result *out);
+
+struct strvec;
+struct store_scrub_options {
+	uint64_t bytes; /* stop after so many; one blob at least */
+	const struct cancel *cancel;
+	/* Told of each bad blob once it is in quarantine/, and of the records ("space/key") that went with
+	 * it. */
+	void (*report)(void *ctx, const struct digest *blob, const char *why, const struct strvec *lost);
+	void *ctx;
+};
+/* Verify blobs with repair, a part at a time: those that come after *after (unset: from the first), which is
+ * moved on. Adds to out. *end: there are no more. */
+MUST_USE struct err *store_scrub(struct store *s, const struct store_scrub_options *opt, struct digest *after,
+	struct store_verify_result *out, bool *end);
+MUST_USE struct err *store_blob_totals(struct store *s, uint64_t *count, uint64_t *bytes);
 
 struct store_usage {
 	uint64_t blob_count, blob_bytes;

@@ -33,7 +33,8 @@ static void named_rows_fini(struct vec *v)
 	vec_fini(v);
 }
 
-struct err *store_forget_records_of(struct store *s, enum store_ref_kind kind, const char *target)
+struct err *store_forget_records_of(
+	struct store *s, enum store_ref_kind kind, const char *target, struct strvec *lost)
 {
 	struct vec rows AUTO(named_rows_fini) = VEC_OF(struct named_row);
 	{
@@ -61,15 +62,17 @@ struct err *store_forget_records_of(struct store *s, enum store_ref_kind kind, c
 		TRY(query_open(s, "DELETE FROM refs WHERE record = ?1", &q));
 		query_int(&q, 1, r->row);
 		TRY(query_run(&q));
-		TRY(store_forget_records_of(s, STORE_REF_RECORD, r->name));
+		TRY(store_forget_records_of(s, STORE_REF_RECORD, r->name, lost));
 		TRY(store_record_drop(s, r->row, r->name));
+		if (lost)
+			strvec_push(lost, r->name);
 	}
 	return NULL;
 }
 
-struct err *store_forget_layer(struct store *s, const char *id)
+struct err *store_forget_layer(struct store *s, const char *id, struct strvec *lost)
 {
-	TRY(store_forget_records_of(s, STORE_REF_LAYER, id));
+	TRY(store_forget_records_of(s, STORE_REF_LAYER, id, lost));
 	AUTO_QUERY struct query q = {0};
 	TRY(query_open(s, "DELETE FROM layers WHERE id = ?1", &q));
 	query_text(&q, 1, id);
@@ -77,9 +80,9 @@ struct err *store_forget_layer(struct store *s, const char *id)
 }
 
 /* Layers that lost their blob can have it made again from their tree; without one they are lost. */
-struct err *store_forget_layers_of_blob(struct store *s, const struct digest *d)
+struct err *store_forget_layers_of_blob(struct store *s, const struct digest *d, struct strvec *lost)
 {
-	AUTO_STRVEC struct strvec lost = {0};
+	AUTO_STRVEC struct strvec ids = {0};
 	AUTO_QUERY struct query find = {0}, clear = {0};
 	TRY(query_open(s, "SELECT id FROM layers WHERE blob = ?1 AND tree IS NULL", &find));
 	query_digest(&find, 1, d);
@@ -88,10 +91,10 @@ struct err *store_forget_layers_of_blob(struct store *s, const struct digest *d)
 		TRY(query_step(&find, &row));
 		if (!row)
 			break;
-		strvec_push(&lost, column_text(&find, 0));
+		strvec_push(&ids, column_text(&find, 0));
 	}
-	for (size_t i = 0; i < lost.len; i++)
-		TRY(store_forget_layer(s, lost.ptr[i]));
+	for (size_t i = 0; i < ids.len; i++)
+		TRY(store_forget_layer(s, ids.ptr[i], lost));
 	TRY(query_open(
 		s, "UPDATE layers SET blob = NULL, blob_size = 0, media_type = '' WHERE blob = ?1", &clear));
 	query_digest(&clear, 1, d);
@@ -112,7 +115,7 @@ static struct err *quarantine(struct store *s, const struct digest *d)
 }
 
 /* Forget d and everything that is not whole without it. bad: its bytes are; else it only lacks something. */
-struct err *store_forget_blob(struct store *s, const struct digest *d, bool bad)
+struct err *store_forget_blob(struct store *s, const struct digest *d, bool bad, struct strvec *lost)
 {
 	char text[DIGEST_TEXT_MAX], path[STORE_PATH_MAX];
 	struct vec above AUTO(vec_fini) = VEC_OF(struct digest);
@@ -121,8 +124,8 @@ struct err *store_forget_blob(struct store *s, const struct digest *d, bool bad)
 	else if (unlinkat(s->fd, blob_path(d, path), 0) < 0 && errno != ENOENT)
 		return err_sys(errno, "removing %s/%s", s->home, path);
 	TRY(store_blob_delete_row(s, d));
-	TRY(store_forget_layers_of_blob(s, d));
-	TRY(store_forget_records_of(s, STORE_REF_BLOB, digest_text(d, text)));
+	TRY(store_forget_layers_of_blob(s, d, lost));
+	TRY(store_forget_records_of(s, STORE_REF_BLOB, digest_text(d, text), lost));
 	TRY(store_list_digests(s, "SELECT src FROM links WHERE dst = ?1 AND sparse = 0", d, &above));
 	{
 		AUTO_QUERY struct query q = {0};
@@ -131,6 +134,6 @@ struct err *store_forget_blob(struct store *s, const struct digest *d, bool bad)
 		TRY(query_run(&q));
 	}
 	for (size_t i = 0; i < above.len; i++)
-		TRY(store_forget_blob(s, vec_at(&above, i), false));
+		TRY(store_forget_blob(s, vec_at(&above, i), false, lost));
 	return NULL;
 }

@@ -251,8 +251,12 @@ MUST_USE struct err *gc_finish_doomed(struct store *s);
 /* Digests in the first column; ?1 is d. */
 MUST_USE struct err *store_list_digests(
 	struct store *s, const char *sql, const struct digest *d, struct vec *out);
-/* bad: its bytes are, so they go to quarantine/; else it only lacks something. */
-MUST_USE struct err *store_forget_blob(struct store *s, const struct digest *d, bool bad);
-MUST_USE struct err *store_forget_layers_of_blob(struct store *s, const struct digest *d);
-MUST_USE struct err *store_forget_layer(struct store *s, const char *id);
-MUST_USE struct err *store_forget_records_of(struct store *s, enum store_ref_kind kind, const char *target);
+/* bad: its bytes are, so they go to quarantine/; else it only lacks something. lost (may be NULL) gets the
+ * names of the records that go with it, as "space/key". */
+MUST_USE struct err *store_forget_blob(
+	struct store *s, const struct digest *d, bool bad, struct strvec *lost);
+MUST_USE struct err *store_forget_layers_of_blob(
+	struct store *s, const struct digest *d, struct strvec *lost);
+MUST_USE struct err *store_forget_layer(struct store *s, const char *id, struct strvec *lost);
+MUST_USE struct err *store_forget_records_of(
+	struct store *s, enum store_ref_kind kind, const char *target, struct strvec *lost);

@@ -13,6 +13,7 @@ struct check {
 	const struct cancel *cancel;
 	void (*report)(void *ctx, const char *problem);
 	void *ctx;
+	struct strvec *lost; /* what went with what was repaired; NULL: nobody asks */
 	struct store_verify_result result;
 };
 
@@ -29,22 +30,22 @@ static void problem(struct check *c, const char *fmt, ...)
 		c->report(c->ctx, text);
 }
 
-static struct err *repair_tx(
-	struct check *c, struct err *(*fn)(struct store *s, const void *what), const void *what)
+static struct err *repair_tx(struct check *c,
+	struct err *(*fn)(struct store *s, const void *what, struct strvec *lost), const void *what)
 {
 	if (!c->repair)
 		return NULL;
 	TRY(store_tx_begin(c->s));
-	TRY(store_tx_end(c->s, fn(c->s, what)));
+	TRY(store_tx_end(c->s, fn(c->s, what, c->lost)));
 	c->result.repaired++;
 	return NULL;
 }
 
 /* ---- blobs ---- */
 
-static struct err *repair_blob(struct store *s, const void *what)
+static struct err *repair_blob(struct store *s, const void *what, struct strvec *lost)
 {
-	return store_forget_blob(s, what, true);
+	return store_forget_blob(s, what, true, lost);
 }
 
 static struct err *check_bytes(struct check *c, const struct digest *d, uint64_t size, char **why)
@@ -109,6 +110,92 @@ static struct err *check_blobs(struct check *c)
 	return NULL;
 }
 
+/* ---- blobs, a part at a time ---- */
+
+#define SCRUB_PAGE 64
+
+/* So that a long one yields to what the disk is wanted for. */
+static struct err *list_after(struct store *s, const struct digest *after, struct vec *out)
+{
+	struct store *locked AUTO(store_leavep) = store_enter(s);
+	AUTO_QUERY struct query q = {0};
+	TRY(query_open(locked,
+		"SELECT digest FROM blobs WHERE doomed = 0 AND digest > ?1 ORDER BY digest LIMIT ?2", &q));
+	if (digest_is_set(after))
+		query_digest(&q, 1, after);
+	else
+		query_blob(&q, 1, "", 0);
+	query_int(&q, 2, SCRUB_PAGE);
+	for (;;) {
+		bool row = false;
+		TRY(query_step(&q, &row));
+		if (!row)
+			return NULL;
+		column_digest(&q, 0, vec_push(out));
+	}
+}
+
+struct scrub {
+	const struct store_scrub_options *opt;
+	const struct digest *blob;
+	char *why;
+};
+
+static void keep_why(void *ctx, const char *problem)
+{
+	struct scrub *s = ctx;
+	mem_freep(&s->why);
+	s->why = mem_strdup(problem);
+}
+
+static struct err *scrub_one(struct check *c, const struct digest *d)
+{
+	AUTO_STRVEC struct strvec lost = {0};
+	struct scrub *scrub = c->ctx;
+	c->lost = &lost;
+	TRY(check_blob(c, d));
+	if (scrub->why)
+		scrub->opt->report(scrub->opt->ctx, d, scrub->why, &lost);
+	mem_freep(&scrub->why);
+	return NULL;
+}
+
+struct err *store_scrub(struct store *s, const struct store_scrub_options *opt, struct digest *after,
+	struct store_verify_result *out, bool *end)
+{
+	struct scrub scrub = {.opt = opt};
+	struct check c = {.s = s, .repair = true, .cancel = opt->cancel, .report = keep_why, .ctx = &scrub};
+	*end = false;
+	TRY(store_writable(s));
+	while (!*end && c.result.blob_bytes < opt->bytes) {
+		struct vec page AUTO(vec_fini) = VEC_OF(struct digest);
+		TRY(list_after(s, after, &page));
+		for (size_t i = 0; i < page.len && c.result.blob_bytes < opt->bytes; i++) {
+			TRY(cancel_check(opt->cancel));
+			TRY(scrub_one(&c, vec_at(&page, i)));
+			*after = *(struct digest *)vec_at(&page, i);
+		}
+		*end = page.len == 0;
+	}
+	out->blobs += c.result.blobs;
+	out->blob_bytes += c.result.blob_bytes;
+	out->problems += c.result.problems;
+	out->repaired += c.result.repaired;
+	return NULL;
+}
+
+struct err *store_blob_totals(struct store *s, uint64_t *count, uint64_t *bytes)
+{
+	struct store *locked AUTO(store_leavep) = store_enter(s);
+	AUTO_QUERY struct query q = {0};
+	bool row = false;
+	TRY(query_open(locked, "SELECT count(*), coalesce(sum(size), 0) FROM blobs WHERE doomed = 0", &q));
+	TRY(query_step(&q, &row));
+	*count = (uint64_t)column_int(&q, 0);
+	*bytes = (uint64_t)column_int(&q, 1);
+	return NULL;
+}
+
 /* ---- trees ---- */
 
 static struct err *tree_recorded(struct store *s, const char *id, bool *out)
@@ -120,8 +207,9 @@ static struct err *tree_recorded(struct store *s, const char *id, bool *out)
 	return query_step(&q, out);
 }
 
-static struct err *repair_tree(struct store *s, const void *what)
+static struct err *repair_tree(struct store *s, const void *what, struct strvec *lost)
 {
+	(void)lost;
 	return store_tree_forget(s, what);
 }
 
@@ -167,15 +255,15 @@ static struct err *check_trees(struct check *c)
 struct naming {
 	const char *sql; /* rows: who names, what is named, the key for the repair */
 	const char *who, *what;
-	struct err *(*repair)(struct store *s, const void *key);
+	struct err *(*repair)(struct store *s, const void *key, struct strvec *lost);
 };
 
-static struct err *repair_layer(struct store *s, const void *key)
+static struct err *repair_layer(struct store *s, const void *key, struct strvec *lost)
 {
-	return store_forget_layer(s, key);
+	return store_forget_layer(s, key, lost);
 }
 
-static struct err *repair_record(struct store *s, const void *key)
+static struct err *repair_record(struct store *s, const void *key, struct strvec *lost)
 {
 	const char *name = key;
 	AUTO_QUERY struct query q = {0};
@@ -186,15 +274,15 @@ static struct err *repair_record(struct store *s, const void *key)
 	if (!row)
 		return NULL;
 	int64_t id = column_int(&q, 0);
-	TRY(store_forget_records_of(s, STORE_REF_RECORD, name));
+	TRY(store_forget_records_of(s, STORE_REF_RECORD, name, lost));
 	return store_record_drop(s, id, name);
 }
 
-static struct err *repair_link(struct store *s, const void *key)
+static struct err *repair_link(struct store *s, const void *key, struct strvec *lost)
 {
 	struct digest d;
 	TRY(digest_parse(str_c(key), &d));
-	return store_forget_blob(s, &d, false);
+	return store_forget_blob(s, &d, false, lost);
 }
 
 /* cooper_digest(x): the text of a packed digest, so that SQL can name it and compare it with a reference. */
