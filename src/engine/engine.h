@@ -27,6 +27,7 @@
 /* The machine's settings (docs/formats.md, "Machine configuration"). */
 struct settings;
 struct evaluation;
+struct registry_policy;
 
 struct engine_options {
 	const char *home;        /* NULL: $COOPER_HOME, else the configured place, else the default */
@@ -133,6 +134,9 @@ MUST_USE struct err *engine_build_twice(struct engine *e, const struct build_req
 
 /* Remove logs of builds older than the settings' store.keep (14 days); *removed is added to. */
 MUST_USE struct err *engine_prune_logs(struct engine *e, uint64_t *removed);
+
+/* What the settings say about the embedded registry; borrowed. */
+const struct registry_policy *engine_registry_policy(const struct engine *e);
 
 /* Fill limits that are zero from the settings' store.keep and store.limit. */
 void engine_gc_defaults(const struct engine *e, struct store_gc_options *opt);

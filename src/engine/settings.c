@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/settings.h"
+#include "engine/settings_internal.h"
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/duration.h"
 #include "base/mem.h"
-#include "repo/yaml.h"
 #include "sys/file.h"
 
 #include <fcntl.h>
@@ -38,6 +37,7 @@ struct settings *settings_new(void)
 	s->arena = arena_new();
 	s->hosts = VEC_OF(struct settings_host);
 	s->ca = "auto";
+	registry_policy_init(&s->registry);
 	take_env(&s->env, default_pass_env);
 	take_env(&s->proxy_env, proxy_names);
 	return s;
@@ -55,6 +55,7 @@ void settings_free(struct settings *s)
 	strvec_fini(&s->nameservers);
 	strvec_fini(&s->search);
 	strvec_fini(&s->hosts_file);
+	registry_policy_fini(&s->registry);
 	arena_free(s->arena);
 	mem_freep(&s);
 }
@@ -66,8 +67,7 @@ void settings_freep(struct settings **s)
 }
 
 /* "14d", "36h", "90m", "30s". */
-static struct err *parse_duration(
-	const char *text, const char *path, const struct yaml_node *at, int64_t *out)
+struct err *settings_duration(const char *text, const char *path, const struct yaml_node *at, int64_t *out)
 {
 	if (duration_parse_span(text, out))
 		return NULL;
@@ -85,7 +85,7 @@ static struct err *parse_store(struct settings *s, const struct yaml_node *map, 
 	TRY(yaml_get_size(map, "limit", path, &s->store_limit));
 	TRY(yaml_get_text(map, "keep", path, &keep));
 	if (keep)
-		TRY(parse_duration(keep, path, yaml_get(map, "keep"), &s->store_keep));
+		TRY(settings_duration(keep, path, yaml_get(map, "keep"), &s->store_keep));
 	s->home = arena_strdup(s->arena, s->home);
 	return NULL;
 }
@@ -162,7 +162,7 @@ static struct err *parse_steps(struct settings *s, const struct yaml_node *map, 
 
 static struct err *parse_root(struct settings *s, const struct yaml_node *root, const char *path)
 {
-	static const char *const keys[] = {"store", "registries", "credentials", "steps", NULL};
+	static const char *const keys[] = {"store", "registries", "registry", "credentials", "steps", NULL};
 	const struct yaml_node *hosts = yaml_get(root, "registries");
 
 	TRY(yaml_check_keys(root, path, keys));
@@ -170,6 +170,8 @@ static struct err *parse_root(struct settings *s, const struct yaml_node *root, 
 		TRY(parse_store(s, yaml_get(root, "store"), path));
 	if (yaml_get(root, "steps"))
 		TRY(parse_steps(s, yaml_get(root, "steps"), path));
+	if (yaml_get(root, "registry"))
+		TRY(settings_parse_registry(&s->registry, yaml_get(root, "registry"), path));
 	TRY(yaml_get_text(root, "credentials", path, &s->auth_file));
 	s->auth_file = arena_strdup(s->arena, s->auth_file);
 	if (!hosts || hosts->kind == YAML_EMPTY)

@@ -9,6 +9,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/vec.h"
+#include "registry/policy.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,6 +34,7 @@ struct settings {
 	struct strvec proxy_env; /* "K=V" proxies of this process's environment, lower and upper case */
 	struct strvec nameservers, search, hosts_file;
 	unsigned jobs;
+	struct registry_policy registry;
 };
 
 /* config_file NULL: the usual places; else just that one, which must exist. Caller frees *out. */

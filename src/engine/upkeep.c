@@ -33,6 +33,11 @@ struct err *engine_prune_logs(struct engine *e, uint64_t *removed)
 	return NULL;
 }
 
+const struct registry_policy *engine_registry_policy(const struct engine *e)
+{
+	return &e->settings->registry;
+}
+
 void engine_gc_defaults(const struct engine *e, struct store_gc_options *opt)
 {
 	if (!opt->keep_for)

@@ -79,14 +79,14 @@ static struct err *blob_head(struct request *q, struct http_exchange *x)
 {
 	bool found = false;
 	int64_t size = -1;
-	TRY(records_blob_has(q->s, q->repository, &q->digest, &found));
+	/* Who is told that it is there will not send it: it stays for a while from now on. */
+	TRY(records_blob_refresh(q->s, q->repository, &q->digest, q->r->policy->grace, &found));
 	if (found)
 		TRY(store_blob_stat(q->s, &q->digest, &size));
 	if (size < 0) {
 		unknown(q, x);
 		return NULL;
 	}
-	TRY(records_blob_refresh(q->s, q->repository, &q->digest));
 	reply_digest_headers(x, &q->digest);
 	if (reply_not_modified(x, &q->digest))
 		return NULL;
@@ -97,11 +97,22 @@ static struct err *blob_head(struct request *q, struct http_exchange *x)
 	return NULL;
 }
 
+struct deletion {
+	struct request *q;
+	bool deleted;
+};
+
+static struct err *delete_in_tx(void *ctx)
+{
+	struct deletion *d = ctx;
+	return records_blob_delete(d->q->s, d->q->repository, &d->q->digest, &d->deleted);
+}
+
 static struct err *blob_delete(struct request *q, struct http_exchange *x)
 {
-	bool deleted = false;
-	TRY(records_blob_delete(q->s, q->repository, &q->digest, &deleted));
-	if (deleted)
+	struct deletion d = {.q = q};
+	TRY(records_atomically(q->s, delete_in_tx, &d));
+	if (d.deleted)
 		reply_empty(x, 202);
 	else
 		unknown(q, x);

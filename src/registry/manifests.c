@@ -137,6 +137,8 @@ struct putting {
 	struct strvec tags;
 	struct strvec missing; /* digests of children that the repository lacks */
 	const char *taken;     /* a tag that may not be moved from another digest; of tags */
+	bool immutable;        /* taken may not be moved by anybody */
+	bool over_quota;
 };
 
 static void putting_fini(struct putting *p)
@@ -160,6 +162,8 @@ static struct err *check_child(struct putting *p, const struct descriptor *d)
 static struct err *check_children(struct putting *p)
 {
 	strvec_clear(&p->missing);
+	if (p->q->r->policy->sparse)
+		return NULL;
 	if (p->m.kind == MANIFEST_IMAGE)
 		TRY(check_child(p, &p->m.config));
 	for (size_t i = 0; i < p->m.entries.len; i++) {
@@ -175,10 +179,28 @@ static struct err *check_tags(struct putting *p)
 	for (size_t i = 0; i < p->tags.len; i++) {
 		AUTO(descriptor_fini) struct descriptor present = {0};
 		bool found = false;
+		bool immutable = policy_immutable(p->q->r->policy, str_c(p->tags.ptr[i]));
+		if (!immutable && !p->q->create_only)
+			continue;
 		TRY(records_tag_get(p->q->s, p->q->repository, p->tags.ptr[i], &present, &found));
-		if (found && !digest_eq(&present.digest, &p->d.digest))
-			p->taken = p->tags.ptr[i];
+		if (!found || digest_eq(&present.digest, &p->d.digest))
+			continue;
+		p->taken = p->tags.ptr[i];
+		p->immutable = immutable;
 	}
+	return NULL;
+}
+
+static struct err *check_quota(struct putting *p)
+{
+	AUTO(descriptor_fini) struct descriptor present = {0};
+	bool found = false;
+	uint64_t room = 0;
+	TRY(quota_room(p->q, &room));
+	if (p->d.size <= room)
+		return NULL;
+	TRY(records_manifest_get(p->q->s, p->q->repository, &p->d.digest, &present, &found));
+	p->over_quota = !found;
 	return NULL;
 }
 
@@ -187,10 +209,15 @@ static struct err *put_in_tx(void *ctx)
 {
 	struct putting *p = ctx;
 	TRY(check_children(p));
-	if (p->q->create_only)
-		TRY(check_tags(p));
-	if (p->missing.len || p->taken)
+	TRY(check_tags(p));
+	TRY(check_quota(p));
+	if (p->missing.len || p->taken || p->over_quota)
 		return NULL;
+	/* A gc can take it while this request sleeps, but not once this transaction has begun. */
+	int64_t size = -1;
+	TRY(store_blob_stat(p->q->s, &p->d.digest, &size));
+	if (size < 0)
+		return err_new(ERR_UNAVAILABLE, "the manifest was collected before it was recorded");
 	TRY(records_manifest_put(p->q->s, p->q->repository, &p->d, &p->m));
 	for (size_t i = 0; i < p->tags.len; i++)
 		TRY(records_tag_put(p->q->s, p->q->repository, p->tags.ptr[i], &p->d));
@@ -311,8 +338,13 @@ struct err *manifest_end(struct request *q, struct http_exchange *x)
 		reply_missing(&p, x);
 	else if (p.taken)
 		reply_error(x, 403, "DENIED",
-			"%s:%s exists with another digest, and these credentials may not replace it",
+			p.immutable ? "%s:%s exists with another digest and is immutable: give the new image "
+				      "another tag"
+				    : "%s:%s exists with another digest, and these credentials may not "
+				      "replace it",
 			q->repository, p.taken);
+	else if (p.over_quota)
+		reply_quota(q, x);
 	else
 		reply_created(&p, x);
 	return NULL;

@@ -159,6 +159,11 @@ struct err *registry_get_digest(
 	return records_manifest_get(s, repository, d, out, found);
 }
 
+struct err *registry_usage(struct store *s, const char *repository, uint64_t *out)
+{
+	return quota_usage(s, repository, out);
+}
+
 /* ---- repositories ---- */
 
 struct first_key {

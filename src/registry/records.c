@@ -15,13 +15,15 @@ static char *digest_key(const char *repository, const struct digest *d)
 
 /* ---- descriptors as values ---- */
 
-static char *encode(const struct descriptor *d)
+static char *encode(const struct descriptor *d, int64_t at)
 {
 	char text[DIGEST_TEXT_MAX];
 	AUTO_JSON json_t *o = json_object();
 	json_object_set_new(o, "mediaType", json_text(d->media_type));
 	json_object_set_new(o, "digest", json_text(digest_text(&d->digest, text)));
 	json_object_set_new(o, "size", json_integer((json_int_t)d->size));
+	if (at)
+		json_object_set_new(o, "at", json_integer(at));
 	return json_dump(o, false);
 }
 
@@ -63,7 +65,8 @@ struct err *records_tag_put(
 	struct store *s, const char *repository, const char *tag, const struct descriptor *d)
 {
 	AUTO_FREE char *key = tag_key(repository, tag);
-	AUTO_FREE char *value = encode(d);
+	/* With the time, so that a tag is young again when it is set to what it was. */
+	AUTO_FREE char *value = encode(d, clock_now());
 	return put(s, SPACE_TAG, key, value, &d->digest);
 }
 
@@ -129,7 +132,12 @@ struct err *records_manifest_put(
 	struct store *s, const char *repository, const struct descriptor *d, const struct manifest *m)
 {
 	AUTO_FREE char *key = digest_key(repository, &d->digest);
-	AUTO_FREE char *value = encode(d);
+	AUTO_FREE char *value = encode(d, 0);
+	AUTO_BUF struct buf present = {0};
+	bool counted = false;
+	TRY(store_record_get(s, SPACE_MANIFEST, key, &present, &counted));
+	if (!counted)
+		TRY(quota_change(s, repository, d->size, 0));
 	if (m->has_subject)
 		TRY(put_referrer(s, repository, d, m));
 	TRY(put(s, SPACE_MANIFEST, key, value, &d->digest));
@@ -191,9 +199,13 @@ struct err *records_manifest_delete(
 	struct store *s, const char *repository, const struct digest *d, bool *deleted)
 {
 	AUTO_FREE char *key = digest_key(repository, d);
-	TRY(store_record_delete(s, SPACE_MANIFEST, key, deleted));
+	AUTO(descriptor_fini) struct descriptor present = {0};
+	TRY(get_descriptor(s, SPACE_MANIFEST, key, &present, deleted));
 	if (!*deleted)
 		return NULL;
+	TRY(quota_begin(s, repository));
+	TRY(store_record_delete(s, SPACE_MANIFEST, key, deleted));
+	TRY(quota_change(s, repository, 0, present.size));
 	TRY(delete_tags_of(s, repository, d));
 	return delete_referrer(s, repository, d);
 }

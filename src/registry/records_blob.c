@@ -33,6 +33,10 @@ struct err *records_blob_has(struct store *s, const char *repository, const stru
 struct err *records_blob_put(struct store *s, const char *repository, const struct digest *d, uint64_t size)
 {
 	char text[DIGEST_TEXT_MAX];
+	bool counted = false;
+	TRY(quota_counts_blob(s, repository, d, &counted));
+	if (!counted)
+		TRY(quota_change(s, repository, size, 0));
 	AUTO_FREE char *key = blob_key(d, repository);
 	AUTO_FREE char *value =
 		mem_printf("{\"size\":%llu,\"at\":%lld}", (unsigned long long)size, (long long)clock_now());
@@ -44,7 +48,18 @@ struct err *records_blob_delete(
 	struct store *s, const char *repository, const struct digest *d, bool *deleted)
 {
 	AUTO_FREE char *key = blob_key(d, repository);
-	return store_record_delete(s, SPACE_BLOB, key, deleted);
+	AUTO_BUF struct buf value = {0};
+	bool counted = false;
+	uint64_t size = 0;
+	int64_t at;
+	TRY(store_record_get(s, SPACE_BLOB, key, &value, deleted));
+	if (!*deleted)
+		return NULL;
+	TRY(records_blob_decode(buf_str(&value), &size, &at));
+	TRY(quota_begin(s, repository));
+	TRY(store_record_delete(s, SPACE_BLOB, key, deleted));
+	TRY(quota_counts_blob(s, repository, d, &counted));
+	return counted ? NULL : quota_change(s, repository, 0, size);
 }
 
 static struct err *any_row(void *ctx, const struct store_record_row *row)
@@ -61,18 +76,36 @@ struct err *records_blob_anywhere(struct store *s, const struct digest *d, bool 
 	return store_record_each(s, SPACE_BLOB, prefix, NULL, 1, any_row, found);
 }
 
-struct err *records_blob_refresh(struct store *s, const char *repository, const struct digest *d)
+struct blob_put {
+	struct store *s;
+	const char *repository;
+	const struct digest *d;
+	uint64_t size;
+	bool found;
+};
+
+/* Only what is still there: it may have been let go meanwhile. */
+static struct err *put_in_tx(void *ctx)
+{
+	struct blob_put *p = ctx;
+	TRY(records_blob_has(p->s, p->repository, p->d, &p->found));
+	return p->found ? records_blob_put(p->s, p->repository, p->d, p->size) : NULL;
+}
+
+struct err *records_blob_refresh(
+	struct store *s, const char *repository, const struct digest *d, int64_t grace, bool *found)
 {
 	AUTO_FREE char *key = blob_key(d, repository);
 	AUTO_BUF struct buf value = {0};
-	bool found = false;
-	uint64_t size = 0;
+	struct blob_put put = {.s = s, .repository = repository, .d = d};
 	int64_t at = 0;
-	TRY(store_record_get(s, SPACE_BLOB, key, &value, &found));
-	if (!found)
+	TRY(store_record_get(s, SPACE_BLOB, key, &value, found));
+	if (!*found)
 		return NULL;
-	TRY(records_blob_decode(buf_str(&value), &size, &at));
-	if (clock_now() - at < REGISTRY_BLOB_GRACE / 2)
+	TRY(records_blob_decode(buf_str(&value), &put.size, &at));
+	if (clock_now() - at < grace / 2)
 		return NULL;
-	return records_blob_put(s, repository, d, size);
+	TRY(records_atomically(s, put_in_tx, &put));
+	*found = put.found;
+	return NULL;
 }

@@ -16,6 +16,7 @@ struct face {
 struct registry_server {
 	struct registry shared;
 	struct face whole, create_only;
+	struct registry_policy defaults;
 };
 
 static void request_free(void *ctx, void *state)
@@ -89,6 +90,7 @@ static struct err *on_begin(void *ctx, struct http_exchange *x, void **state)
 	q->r = face->r;
 	q->s = face->r->store;
 	q->create_only = face->create_only;
+	q->room = UINT64_MAX;
 	q->repository = mem_strndup(route.repository.ptr, route.repository.len);
 	q->reference = mem_strndup(route.reference.ptr, route.reference.len);
 	*state = q;
@@ -110,7 +112,7 @@ static struct err *on_body(void *ctx, struct http_exchange *x, void *state, cons
 			buf_add(&q->manifest, p, len);
 		return NULL;
 	}
-	return upload_body(q, p, len);
+	return upload_body(q, x, p, len);
 }
 
 static struct err *on_end(void *ctx, struct http_exchange *x, void *state)
@@ -144,10 +146,12 @@ static void face_init(struct face *f, struct registry *r, bool create_only)
 	};
 }
 
-struct err *registry_new(struct store *s, struct registry **out)
+struct err *registry_new(struct store *s, const struct registry_policy *policy, struct registry **out)
 {
 	struct registry_server *rs = mem_new(struct registry_server);
+	registry_policy_init(&rs->defaults);
 	rs->shared.store = s;
+	rs->shared.policy = policy ? policy : &rs->defaults;
 	face_init(&rs->whole, &rs->shared, false);
 	face_init(&rs->create_only, &rs->shared, true);
 	*out = &rs->shared;
@@ -156,8 +160,11 @@ struct err *registry_new(struct store *s, struct registry **out)
 
 void registry_free(struct registry *r)
 {
-	if (r)
-		free(container_of(r, struct registry_server, shared));
+	if (!r)
+		return;
+	struct registry_server *rs = container_of(r, struct registry_server, shared);
+	registry_policy_fini(&rs->defaults);
+	free(rs);
 }
 
 const struct http_handler *registry_handler(struct registry *r)

@@ -11,15 +11,14 @@
 #include "base/err.h"
 #include "http/server.h"
 #include "oci/image.h"
+#include "registry/policy.h"
 #include "store/store.h"
 
 struct registry;
 
-/* How long a blob that was uploaded, mounted or asked for stays in a repository without a manifest that names
- * it. ns. */
-#define REGISTRY_BLOB_GRACE (INT64_C(24) * 3600 * 1000000000)
-
-MUST_USE struct err *registry_new(struct store *s, struct registry **out);
+/* policy is borrowed, as long as *out; NULL: the defaults. */
+MUST_USE struct err *registry_new(
+	struct store *s, const struct registry_policy *policy, struct registry **out);
 void registry_free(struct registry *r);
 /* Handles every request whose path is /v2/ or below. Borrowed, as long as r. */
 const struct http_handler *registry_handler(struct registry *r);
@@ -40,7 +39,7 @@ MUST_USE struct err *registry_get(
 MUST_USE struct err *registry_get_digest(
 	struct store *s, const char *repository, const struct digest *d, struct descriptor *out, bool *found);
 
-/* Forget blobs of repositories that no manifest there names and whose grace (ns; 0: REGISTRY_BLOB_GRACE) is
- * over, so that the store's gc can take them. May run beside pushes, also of other processes. */
-MUST_USE struct err *registry_prune(
-	struct store *s, int64_t grace, const struct cancel *cancel, uint64_t *dropped);
+/* Bytes that the namespace of a repository takes. */
+MUST_USE struct err *registry_usage(struct store *s, const char *repository, uint64_t *out);
+/* Have what namespaces take summed up anew, after a repair of the store dropped records of the registry. */
+MUST_USE struct err *registry_recount(struct store *s);

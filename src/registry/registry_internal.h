@@ -3,11 +3,12 @@
  * Inside the registry: a request taken apart, the records it works on, and the answers all endpoints share.
  *
  * Records (docs/formats.md, "Registry records"):
- *   tag       <repository>:<tag>                  {mediaType, digest, size}
+ *   tag       <repository>:<tag>                  {mediaType, digest, size, at}
  *   manifest  <repository>@<digest>               {mediaType, size, subject?}
  *   referrer  <repository>@<subject>/<digest>     descriptor of a manifest that names subject
  *   repoblob  <digest>@<repository>               {size, at}: the blob may be read in that repository
  *   registry  generation                          a counter that every manifest put raises
+ *   registry  usage:<namespace>                   bytes that the namespace takes
  */
 #pragma once
 
@@ -28,6 +29,7 @@
 
 struct registry {
 	struct store *store;
+	const struct registry_policy *policy;
 };
 
 /* ---- a request ---- */
@@ -69,6 +71,7 @@ struct request {
 	bool finish;                    /* BODY_CHUNK: commit at the end (PUT) */
 	uint64_t expected;              /* bytes of a range that was announced, else 0 */
 	uint64_t received;
+	uint64_t room; /* bytes the namespace's quota leaves; UINT64_MAX: no quota */
 };
 
 /* ---- answers ---- */
@@ -124,7 +127,8 @@ MUST_USE struct err *records_blob_delete(
 /* Some repository that has it. */
 MUST_USE struct err *records_blob_anywhere(struct store *s, const struct digest *d, bool *found);
 /* Its grace starts anew if half of it is over: who was told that it is here will not send it. */
-MUST_USE struct err *records_blob_refresh(struct store *s, const char *repository, const struct digest *d);
+MUST_USE struct err *records_blob_refresh(
+	struct store *s, const char *repository, const struct digest *d, int64_t grace, bool *found);
 MUST_USE struct err *records_blob_decode(struct str value, uint64_t *size, int64_t *at);
 
 MUST_USE struct err *records_generation(struct store *s, int64_t *out);
@@ -137,6 +141,20 @@ MUST_USE struct err *records_child_has(
 /* fn(ctx) as one transaction. */
 MUST_USE struct err *records_atomically(struct store *s, struct err *(*fn)(void *ctx), void *ctx);
 
+/* ---- quotas ---- */
+
+MUST_USE struct err *quota_usage(struct store *s, const char *repository, uint64_t *out);
+/* Before records go away: what is not summed up yet is, while they are there. */
+MUST_USE struct err *quota_begin(struct store *s, const char *repository);
+/* In the transaction that adds or takes it away. */
+MUST_USE struct err *quota_change(struct store *s, const char *repository, uint64_t more, uint64_t less);
+/* Has the namespace of the repository the blob already? */
+MUST_USE struct err *quota_counts_blob(
+	struct store *s, const char *repository, const struct digest *d, bool *counts);
+/* Bytes that may be added; UINT64_MAX when there is no quota. */
+MUST_USE struct err *quota_room(const struct request *q, uint64_t *out);
+void reply_quota(const struct request *q, struct http_exchange *x);
+
 /* ---- endpoints; each answers or sets q->use ---- */
 
 MUST_USE struct err *tags_begin(struct request *q, struct http_exchange *x);
@@ -147,5 +165,5 @@ MUST_USE struct err *manifest_end(struct request *q, struct http_exchange *x);
 MUST_USE struct err *blob_begin(struct request *q, struct http_exchange *x);
 MUST_USE struct err *upload_start_begin(struct request *q, struct http_exchange *x);
 MUST_USE struct err *upload_begin(struct request *q, struct http_exchange *x);
-MUST_USE struct err *upload_body(struct request *q, const void *p, size_t len);
+MUST_USE struct err *upload_body(struct request *q, struct http_exchange *x, const void *p, size_t len);
 MUST_USE struct err *upload_end(struct request *q, struct http_exchange *x);

@@ -42,16 +42,36 @@ static void reply_blob_created(const struct request *q, struct http_exchange *x,
 	reply_empty(x, 201);
 }
 
+/* Sets q->room to what may come yet. */
+static struct err *find_room(struct request *q)
+{
+	uint64_t have = q->partial ? store_partial_size(q->partial) : 0;
+	bool counted = false;
+	TRY(quota_room(q, &q->room));
+	if (q->room == UINT64_MAX)
+		return NULL;
+	if (digest_is_set(&q->digest))
+		TRY(quota_counts_blob(q->s, q->repository, &q->digest, &counted));
+	if (counted)
+		q->room = UINT64_MAX;
+	else
+		q->room = q->room > have ? q->room - have : 0;
+	return NULL;
+}
+
 /* False when there is no room for what was announced; answered. */
-static struct err *check_space(const struct request *q, struct http_exchange *x, bool *fits)
+static struct err *check_space(struct request *q, struct http_exchange *x, bool *fits)
 {
 	int64_t length = http_content_length(x);
-	uint64_t free_bytes = 0;
-	*fits = true;
-	if (length <= 0)
+	uint64_t free_bytes = 0, more = length > 0 ? (uint64_t)length : 0;
+	TRY(find_room(q));
+	*fits = more <= q->room;
+	if (!*fits)
+		reply_quota(q, x);
+	if (!*fits || !more)
 		return NULL;
 	TRY(fd_free_space(store_dirfd(q->s), &free_bytes));
-	*fits = (uint64_t)length <= free_bytes;
+	*fits = more <= free_bytes;
 	if (!*fits)
 		reply_error(x, 507, "SIZE_INVALID",
 			"the disk of the registry has %llu bytes left, the blob has %lld",
@@ -72,6 +92,42 @@ static bool parse_digest(struct request *q, struct http_exchange *x, const char 
 	return !e;
 }
 
+struct addition {
+	struct request *q;
+	uint64_t size;
+	bool over_quota;
+};
+
+static struct err *add_in_tx(void *ctx)
+{
+	struct addition *a = ctx;
+	struct request *q = a->q;
+	uint64_t room = 0;
+	int64_t size = -1;
+	bool counted = false;
+	/* A gc can take it while this request sleeps, but not once this transaction has begun. */
+	TRY(store_blob_stat(q->s, &q->digest, &size));
+	if (size < 0)
+		return err_new(ERR_UNAVAILABLE, "the blob was collected before it was recorded");
+	TRY(quota_room(q, &room));
+	if (a->size > room)
+		TRY(quota_counts_blob(q->s, q->repository, &q->digest, &counted));
+	a->over_quota = a->size > room && !counted;
+	return a->over_quota ? NULL : records_blob_put(q->s, q->repository, &q->digest, a->size);
+}
+
+/* The store has q->digest: let the repository have it, too. Answers. */
+static struct err *add_blob(struct request *q, struct http_exchange *x, uint64_t size)
+{
+	struct addition a = {.q = q, .size = size};
+	TRY(records_atomically(q->s, add_in_tx, &a));
+	if (a.over_quota)
+		reply_quota(q, x);
+	else
+		reply_blob_created(q, x, &q->digest);
+	return NULL;
+}
+
 /* ---- POST .../blobs/uploads/ ---- */
 
 /* Absent at the source is no failure: the client is given an upload instead. */
@@ -90,10 +146,9 @@ static struct err *mount(struct request *q, struct http_exchange *x, const struc
 	TRY(store_blob_stat(q->s, d, &size));
 	if (size < 0)
 		return NULL;
-	TRY(records_blob_put(q->s, q->repository, d, (uint64_t)size));
-	reply_blob_created(q, x, d);
 	*mounted = true;
-	return NULL;
+	q->digest = *d;
+	return add_blob(q, x, (uint64_t)size);
 }
 
 static struct err *new_session(struct request *q, struct http_exchange *x)
@@ -219,8 +274,12 @@ struct err *upload_begin(struct request *q, struct http_exchange *x)
 
 /* ---- bodies ---- */
 
-struct err *upload_body(struct request *q, const void *p, size_t len)
+struct err *upload_body(struct request *q, struct http_exchange *x, const void *p, size_t len)
 {
+	if (q->received > q->room) {
+		reply_quota(q, x);
+		return NULL;
+	}
 	if (q->use == BODY_BLOB)
 		return store_blob_write(q->blob, p, len);
 	if (q->use == BODY_CHUNK)
@@ -271,7 +330,5 @@ struct err *upload_end(struct request *q, struct http_exchange *x)
 		return NULL;
 	}
 	TRY(e);
-	TRY(records_blob_put(q->s, q->repository, &q->digest, size));
-	reply_blob_created(q, x, &q->digest);
-	return NULL;
+	return add_blob(q, x, size);
 }

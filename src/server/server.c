@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "http/server.h"
 #include "registry/registry.h"
+#include "registry/upkeep.h"
+#include "release/pinned.h"
 #include "release/runs.h"
 #include "server/api_internal.h"
 #include "server/routes_internal.h"
@@ -23,7 +25,10 @@
 /* What one server is made of. */
 struct server {
 	struct store *store;
+	struct store *registry_store; /* opened once more: what it is told of is let go soon, what runs use is
+					 not */
 	struct registry *registry;
+	struct registry_upkeep *upkeep;
 	struct runs *runs;
 	struct auth auth;
 	struct api api;
@@ -33,7 +38,9 @@ struct server {
 
 static void server_fini(struct server *s)
 {
+	registry_upkeep_stop(s->upkeep);
 	registry_free(s->registry);
+	store_close(s->registry_store);
 	runs_close(s->runs);
 	auth_fini(&s->auth);
 	cancel_free(s->stopping);
@@ -49,19 +56,10 @@ static void note_failure(struct err *e)
 	err_free(e);
 }
 
-static void upkeep(struct server *s, const struct cancel *cancel)
+static void upkeep(struct server *s)
 {
-	uint64_t dropped = 0;
-	struct err *e = registry_prune(s->store, 0, cancel, &dropped);
 	/* what was told to clients a day ago they have used or never will */
-	if (!e)
-		e = store_lease_trim(s->store, clock_now() - LEASE_AGE);
-	if (!e)
-		e = store_sync_trees(s->store);
-	if (!e && dropped)
-		log_info(
-			"server: %llu blobs that no manifest names were let go", (unsigned long long)dropped);
-	note_failure(e);
+	note_failure(store_lease_trim(s->store, clock_now() - LEASE_AGE));
 }
 
 static struct err *wait_for_cancel(struct server *s, const struct cancel *cancel)
@@ -70,7 +68,7 @@ static struct err *wait_for_cancel(struct server *s, const struct cancel *cancel
 	int64_t next_upkeep = 0;
 	while (!cancel_is_set(cancel)) {
 		if (clock_monotonic() >= next_upkeep) {
-			upkeep(s, cancel);
+			upkeep(s);
 			next_upkeep = clock_monotonic() + UPKEEP_EVERY;
 		}
 		note_failure(auth_flush(&s->auth));
@@ -121,12 +119,41 @@ static struct err *serve(struct server *s, const struct server_options *opt)
 	return err_first(err, auth_flush(&s->auth));
 }
 
+static struct err *gather_pins(void *ctx, struct map *out)
+{
+	const struct registry_policy *p = ctx;
+	return release_pinned(&p->pinned_in, out);
+}
+
+static struct err *open_registry(struct server *s, struct engine *e)
+{
+	TRY(store_open(engine_home(e), NULL, &s->registry_store));
+	TRY(registry_new(s->registry_store, engine_registry_policy(e), &s->registry));
+	const struct registry_policy *policy = engine_registry_policy(e);
+	struct registry_upkeep_options opt = {
+		.served = s->registry_store,
+		.policy = policy,
+		.pins = gather_pins,
+		.ctx = (void *)(uintptr_t)policy,
+	};
+	engine_gc_defaults(e, &opt.gc);
+	return registry_upkeep_start(&opt, &s->upkeep);
+}
+
+static struct err *open_parts(struct server *s, struct engine *e)
+{
+	TRY(runs_open(engine_home(e), &s->runs));
+	return open_registry(s, e);
+}
+
 struct err *server_run(struct engine *e, const struct server_options *opt)
 {
 	struct server s = {.store = engine_store(e)};
-	TRY(runs_open(engine_home(e), &s.runs));
-	struct err *err = registry_new(s.store, &s.registry);
+	struct err *err = open_parts(&s, e);
 	if (err) {
+		registry_upkeep_stop(s.upkeep);
+		registry_free(s.registry);
+		store_close(s.registry_store);
 		runs_close(s.runs);
 		return err;
 	}

@@ -39,14 +39,21 @@ def collector():
 
 
 class Server:
-    def __init__(self, home):
+    """settings: text of the machine's configuration file, as "registry: {sparse: true}"."""
+
+    def __init__(self, home, settings=None):
         self.home = str(home)
+        self.settings = settings
         self.process = None
         self.port = 0
 
     def start(self):
         command, by_env = program()
         env = dict(os.environ, COOPER_HOME=self.home)
+        if self.settings is not None:
+            config = pathlib.Path(self.home + ".yaml")
+            config.write_text(self.settings)
+            command = command + ["--config", str(config)]
         if not by_env:
             command = command + [self.home]
         self.process = subprocess.Popen(

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
 #include "registry/registry_internal.h"
 
 #include <setjmp.h>
@@ -104,12 +105,73 @@ static void routes(void **state)
 	check_route("/v2//", ROUTE_UNKNOWN, NULL, NULL);
 }
 
+static void patterns(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *pattern, *text;
+		bool match;
+	} cases[] = {
+		{"", "", true},
+		{"", "a", false},
+		{"*", "", true},
+		{"*", "anything/at.all", true},
+		{"a?c", "abc", true},
+		{"a?c", "ac", false},
+		{"a*b*c", "a-b-b-c", true},
+		{"a*b*c", "a-c-b", false},
+		{"homelab/*", "homelab/a/b", true},
+		{"homelab/*", "homelab", false},
+		{"latest", "latest2", false},
+		{"v*-<sha>", "v1.2.3-74029e1", true},
+		{"v*-<sha>", "v1-74029e1a", false},
+		{"v*-<sha>", "v-74029e1", true},
+		{"v*-<sha>", "v74029e1", false},
+		{"v*-<sha>", "v1.2.3-74029e1-nix", false},
+		{"v*-<sha>-nix", "v1.2.3-74029e1-nix", true},
+		{"v*-<sha>", "v1-0123456789abcdef0123456789abcdef01234567", true},
+		{"v*-<sha>", "v1-20240101", false},
+		{"v*-<sha>", "v1-74029E1", false},
+		{"<sha>", "74029e1", true},
+		{"<sha>", "74029e", false},
+		{"*<sha>*", "x-74029e1", true},
+		{"<sha>-<sha>", "74029e1-<sha>", true},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (policy_match(str_c(cases[i].pattern), str_c(cases[i].text)) != cases[i].match)
+			fail_msg("pattern \"%s\", text \"%s\"", cases[i].pattern, cases[i].text);
+}
+
+static void policy_defaults(void **state)
+{
+	(void)state;
+	struct registry_policy p;
+	registry_policy_init(&p);
+	assert_true(policy_immutable(&p, STR("v1.2-74029e1")));
+	assert_true(policy_immutable(&p, STR("v1.2-74029e1-nix")));
+	assert_false(policy_immutable(&p, STR("v1.2")));
+	assert_false(policy_immutable(&p, STR("v1.2-74029e1-unpushed")));
+	assert_null(policy_retention(&p, STR("a/b")));
+	assert_true(policy_quota(&p, STR("a")) == UINT64_MAX);
+	struct registry_quota *q = vec_push(&p.quotas);
+	*q = (struct registry_quota){mem_strdup("*"), 5};
+	q = vec_push(&p.quotas);
+	*q = (struct registry_quota){mem_strdup("a"), 7};
+	assert_int_equal(policy_quota(&p, STR("a")), 7);
+	assert_int_equal(policy_quota(&p, STR("b")), 5);
+	assert_true(str_eq_c(policy_namespace(STR("a/b/c")), "a"));
+	assert_true(str_eq_c(policy_namespace(STR("a")), "a"));
+	registry_policy_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ranges),
 		cmocka_unit_test(content_ranges),
 		cmocka_unit_test(routes),
+		cmocka_unit_test(patterns),
+		cmocka_unit_test(policy_defaults),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

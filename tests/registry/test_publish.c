@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "oci/images.h"
+#include "registry/collect.h"
 #include "registry/registry_internal.h"
 #include "store/maintain.h"
 #include "sys/file.h"
@@ -17,6 +18,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+/* The default of the policy. */
+#define GRACE (24 * 3600 * CLOCK_SECOND)
 
 struct fixture {
 	char dir[64];
@@ -151,10 +155,18 @@ static void age_blob(struct fixture *f, const char *repository, const struct dig
 {
 	char text[DIGEST_TEXT_MAX];
 	AUTO_FREE char *key = mem_printf("%s@%s", digest_text(d, text), repository);
-	AUTO_FREE char *value =
-		mem_printf("{\"size\":1,\"at\":%lld}", (long long)(clock_now() - 2 * REGISTRY_BLOB_GRACE));
+	AUTO_FREE char *value = mem_printf("{\"size\":1,\"at\":%lld}", (long long)(clock_now() - 2 * GRACE));
 	struct store_ref ref = {STORE_REF_BLOB, text};
 	assert_ok(store_record_put(f->s, &(struct store_record){SPACE_BLOB, key, str_c(value), &ref, 1}));
+}
+
+static uint64_t prune(struct fixture *f)
+{
+	struct registry_collect_options opt = {0};
+	struct registry_collected did = {0};
+	assert_ok(registry_collect(f->s, &opt, NULL, &did));
+	assert_int_equal(did.tags + did.manifests, 0);
+	return did.blobs;
 }
 
 static void pruning(void **state)
@@ -163,7 +175,7 @@ static void pruning(void **state)
 	struct descriptor image = make_image(f, "kept", true);
 	struct digest kept, stray, fresh;
 	bool found = false, deleted = false;
-	uint64_t dropped = 0;
+	uint64_t dropped;
 	assert_ok(registry_publish(f->s, "a", "v1", &image, false, NULL));
 	digest_of("kept", 4, &kept);
 	assert_ok(store_blob_put(f->s, "stray", 5, &stray));
@@ -172,7 +184,7 @@ static void pruning(void **state)
 	age_blob(f, "a", &stray);
 	age_blob(f, "other", &kept); /* named by a manifest, but of another repository */
 	assert_ok(records_blob_put(f->s, "a", &fresh, 5));
-	assert_ok(registry_prune(f->s, 0, NULL, &dropped));
+	dropped = prune(f);
 	assert_int_equal(dropped, 2);
 	assert_ok(records_blob_has(f->s, "a", &kept, &found));
 	assert_true(found);
@@ -182,8 +194,8 @@ static void pruning(void **state)
 	assert_false(found);
 	/* Asked for: half of the grace is over, so it starts anew. */
 	age_blob(f, "a", &fresh);
-	assert_ok(records_blob_refresh(f->s, "a", &fresh));
-	assert_ok(registry_prune(f->s, 0, NULL, &dropped));
+	assert_ok(records_blob_refresh(f->s, "a", &fresh, GRACE, &found));
+	dropped = prune(f);
 	assert_int_equal(dropped, 0);
 	/* Once the manifest is deleted its blobs have to go, too. */
 	assert_ok(store_begin(f->s));
@@ -193,7 +205,7 @@ static void pruning(void **state)
 	assert_ok(registry_get(f->s, "a", "v1", &image, &found));
 	assert_false(found);
 	age_blob(f, "a", &kept);
-	assert_ok(registry_prune(f->s, 0, NULL, &dropped));
+	dropped = prune(f);
 	assert_int_equal(dropped, 1);
 }
 

@@ -3,6 +3,7 @@
  */
 #include "base/log.h"
 #include "http/server.h"
+#include "registry/collect.h"
 #include "registry/registry.h"
 #include "store/maintain.h"
 #include "store/store.h"
@@ -18,7 +19,7 @@ static struct err *serve(const char *home)
 	struct http_server *server = NULL;
 	AUTO(store_closep) struct store *s = NULL;
 	TRY(store_open(home, NULL, &s));
-	TRY(registry_new(s, &registry));
+	TRY(registry_new(s, NULL, &registry));
 	struct http_server_options opt = {.listen = "127.0.0.1:0"};
 	struct err *e = http_server_start(&opt, registry_handler(registry), &server);
 	if (!e) {
@@ -42,7 +43,9 @@ static struct err *collect(const char *home)
 	for (; poll(&in, 1, 0) == 0; rounds++) {
 		struct store_gc_result result = {0};
 		TRY(store_sweep(s));
-		TRY(registry_prune(s, 0, NULL, NULL));
+		const struct registry_collect_options opt = {0};
+		struct registry_collected did = {0};
+		TRY(registry_collect(s, &opt, NULL, &did));
 		TRY(store_gc(s, &(struct store_gc_options){.keep_for = 1, .keep_bytes = 1}, NULL, &result));
 	}
 	printf("%u\n", rounds);

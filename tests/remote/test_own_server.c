@@ -25,7 +25,7 @@ static int setup(void **state)
 	(void)fixture_start();
 	image_make(&image, 6);
 	served = fixture_store("served");
-	ok(registry_new(served, &registry));
+	ok(registry_new(served, NULL, &registry));
 	return 0;
 }
 

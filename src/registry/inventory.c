@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "registry/inventory.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+static void tag_fini(struct held_tag *t)
+{
+	mem_freep(&t->key);
+	mem_freep(&t->value);
+}
+
+void inventory_fini(struct inventory *v)
+{
+	for (size_t i = 0; i < v->manifests.len; i++) {
+		struct held_manifest *m = vec_at(&v->manifests, i);
+		mem_freep(&m->key);
+		vec_fini(&m->children);
+	}
+	for (size_t i = 0; i < v->tags.len; i++)
+		tag_fini(vec_at(&v->tags, i));
+	vec_fini(&v->manifests);
+	vec_fini(&v->tags);
+	map_freep(&v->index);
+}
+
+static struct err *add_row(void *ctx, const struct store_record_row *row)
+{
+	struct inventory *v = ctx;
+	if (map_has(v->index, str_c(row->key)))
+		return NULL;
+	struct held_manifest *m = vec_push(&v->manifests);
+	m->key = mem_strdup(row->key);
+	m->told = row->used > row->created ? row->used : row->created;
+	m->children = VEC_OF(struct digest);
+	struct str digest = str_c(m->key);
+	str_split(&digest, '@', &m->repository);
+	map_set_c(v->index, m->key, (void *)(uintptr_t)v->manifests.len);
+	return digest_parse(digest, &m->digest);
+}
+
+static struct err *add_tag(void *ctx, const struct store_record_row *row)
+{
+	struct inventory *v = ctx;
+	AUTO(descriptor_fini) struct descriptor d = {0};
+	AUTO_JSON json_t *o = NULL;
+	TRY(json_parse(row->value, row->key, &o));
+	TRY(descriptor_parse(o, row->key, &d));
+	struct held_tag *t = vec_push(&v->tags);
+	t->key = mem_strdup(row->key);
+	t->tag = str_c(t->key);
+	str_split(&t->tag, ':', &t->repository);
+	t->digest = d.digest;
+	t->value = mem_strndup(row->value.ptr, row->value.len);
+	t->set = row->created;
+	return NULL;
+}
+
+static struct err *read_manifest(struct store *s, struct held_manifest *held)
+{
+	AUTO_BUF struct buf bytes = {0};
+	AUTO(manifest_fini) struct manifest m = {0};
+	TRY(store_blob_read(s, &held->digest, MANIFEST_MAX, &bytes));
+	TRY(manifest_parse(buf_str(&bytes), NULL, &m));
+	if (m.kind == MANIFEST_IMAGE)
+		vec_push_copy(&held->children, &m.config.digest);
+	for (size_t i = 0; i < m.entries.len; i++) {
+		const struct descriptor *e = vec_at(&m.entries, i);
+		vec_push_copy(&held->children, &e->digest);
+	}
+	held->has_subject = m.has_subject;
+	held->subject = m.subject.digest;
+	return NULL;
+}
+
+/* One that was deleted meanwhile names nothing any more. */
+static struct err *read_or_gone(struct inventory *v, struct held_manifest *m)
+{
+	struct err *e = read_manifest(v->s, m);
+	if (!e)
+		return NULL;
+	AUTO_BUF struct buf value = {0};
+	bool there = true;
+	struct err *again = store_record_get(v->s, SPACE_MANIFEST, m->key, &value, &there);
+	if (!again && !there) {
+		err_ignore(e, "it was deleted while it was to be read");
+		vec_clear(&m->children);
+		return NULL;
+	}
+	err_ignore(again, "the first error says more");
+	return err_wrap(e, "manifest %s", m->key);
+}
+
+static struct err *read_from(struct inventory *v, size_t first, const struct cancel *cancel)
+{
+	for (size_t i = first; i < v->manifests.len; i++) {
+		TRY(cancel_check(cancel));
+		TRY(read_or_gone(v, vec_at(&v->manifests, i)));
+	}
+	return NULL;
+}
+
+struct err *inventory_load(struct store *s, const struct cancel *cancel, struct inventory *out)
+{
+	AUTO(inventory_fini)
+	struct inventory v = {
+		.s = s,
+		.manifests = VEC_OF(struct held_manifest),
+		.tags = VEC_OF(struct held_tag),
+		.index = map_new(NULL),
+	};
+	TRY(records_generation(s, &v.generation));
+	TRY(store_record_each(s, SPACE_MANIFEST, "", NULL, 0, add_row, &v));
+	TRY(store_record_each(s, SPACE_TAG, "", NULL, 0, add_tag, &v));
+	TRY(read_from(&v, 0, cancel));
+	*out = v;
+	v = (struct inventory){.manifests = VEC_OF(struct held_manifest), .tags = VEC_OF(struct held_tag)};
+	return NULL;
+}
+
+struct err *inventory_refresh(struct inventory *v, bool *changed, size_t *fresh)
+{
+	int64_t now = 0;
+	TRY(records_generation(v->s, &now));
+	*fresh = v->manifests.len;
+	*changed = now != v->generation;
+	if (!*changed)
+		return NULL;
+	TRY(store_record_each(v->s, SPACE_MANIFEST, "", NULL, 0, add_row, v));
+	TRY(read_from(v, *fresh, NULL));
+	for (size_t i = *fresh; i < v->manifests.len; i++)
+		((struct held_manifest *)vec_at(&v->manifests, i))->kept = true;
+	v->generation = now;
+	return NULL;
+}
+
+struct held_manifest *inventory_manifest(
+	const struct inventory *v, struct str repository, const struct digest *d)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *key = mem_printf(STR_FMT "@%s", STR_ARG(repository), digest_text(d, text));
+	uintptr_t at = (uintptr_t)map_get_c(v->index, key);
+	return at ? vec_at(&v->manifests, at - 1) : NULL;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the registry holds, read whole for a collection. Inside the registry only. */
+#pragma once
+
+#include "base/cancel.h"
+#include "base/map.h"
+#include "registry/registry_internal.h"
+
+struct held_manifest {
+	char *key; /* <repository>@<digest> */
+	struct str repository;
+	struct digest digest;
+	int64_t told; /* when it was put or last asked for, to the hour */
+	bool has_subject;
+	struct digest subject;
+	struct vec children; /* of struct digest: config, layers, manifests */
+	bool tagged;         /* by any tag */
+	bool named;          /* by an index of the repository, or its subject is there */
+	bool kept;
+	unsigned level; /* of what goes: greater than that of all that list it */
+};
+
+struct held_tag {
+	char *key; /* <repository>:<tag> */
+	struct str repository, tag;
+	struct digest digest;
+	char *value; /* of its record: another one when it is set again, to the same digest too */
+	int64_t set;
+	bool kept;
+};
+
+struct inventory {
+	struct store *s;
+	int64_t generation; /* of the registry when it was read */
+	struct vec manifests, tags;
+	struct map *index; /* key of a manifest -> its place + 1 */
+};
+void inventory_fini(struct inventory *v);
+/* An unreadable manifest is an error: what it names cannot be known to be unused. */
+MUST_USE struct err *inventory_load(struct store *s, const struct cancel *cancel, struct inventory *out);
+/* In a transaction: add the manifests that were put since; *fresh is the place of the first of them. False:
+ * nothing was put since it was read. */
+MUST_USE struct err *inventory_refresh(struct inventory *v, bool *changed, size_t *fresh);
+/* NULL if there is none. */
+struct held_manifest *inventory_manifest(
+	const struct inventory *v, struct str repository, const struct digest *d);
+
+/* retention.c: sets kept of all tags and manifests. */
+void retention_choose(struct inventory *v, const struct registry_policy *p, const struct map *pinned);
+/* Why a tag that is not kept goes. Caller frees. */
+char *retention_why(const struct registry_policy *p, const struct held_tag *t);
+
+/* prune.c */
+struct prune {
+	struct inventory *v;
+	int64_t older_than;
+	struct map *named;     /* keys of SPACE_BLOB that a kept manifest of their repository names */
+	struct strvec victims; /* keys of SPACE_BLOB */
+	size_t next;           /* of victims */
+	uint64_t dropped;
+};
+void prune_fini(struct prune *p);
+MUST_USE struct err *prune_choose(struct inventory *v, int64_t grace, struct prune *out);
+MUST_USE struct err *prune_apply(struct prune *p, const struct cancel *cancel);

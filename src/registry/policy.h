@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the machine's settings say about the embedded registry (docs/formats.md, "Machine configuration",
+ * registry): plain data, made by whoever reads the settings, and the questions asked of it. Unchanged while a
+ * registry uses it. Times are ns.
+ */
+#pragma once
+
+#include "base/compiler.h"
+#include "base/str.h"
+#include "base/vec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Which tags of which repositories stay. A tag stays for any of the reasons. */
+struct retention_rule {
+	struct strvec repositories; /* globs; none: all */
+	uint64_t keep_newest;       /* so many images of each repository, by the time their tag was set */
+	int64_t keep_younger;       /* tags that were set since; 0: no reason */
+	struct strvec keep_tags;    /* globs */
+};
+
+struct registry_quota {
+	char *namespace_; /* the first part of a repository's name; "*": all that are not named */
+	uint64_t bytes;
+};
+
+struct registry_policy {
+	struct strvec immutable; /* patterns of tags that never move to another image */
+	bool sparse;             /* manifests whose parts are not here are taken */
+	int64_t grace;           /* how long a blob stays that no manifest names */
+	int64_t gc_every;        /* 0: never */
+	int64_t scrub_every;     /* each blob is read again in this time; 0: never */
+	int64_t untagged;        /* how long a manifest stays that nothing names; 0: for ever */
+	struct vec quotas;       /* of struct registry_quota */
+	struct vec retention;    /* of struct retention_rule; the first that matches a repository counts */
+	struct strvec pinned_in; /* clones whose manifests name images that stay */
+};
+/* The defaults: release tags are immutable, nothing is deleted, there is no quota. */
+void registry_policy_init(struct registry_policy *p);
+void registry_policy_fini(struct registry_policy *p);
+/* Without any of them, for a later file of settings to say its own. */
+void registry_policy_forget_quotas(struct registry_policy *p);
+void registry_policy_forget_retention(struct registry_policy *p);
+
+/* '*' any characters, '?' one, "<sha>" an abbreviated (7) or whole (40) commit id; the rest is itself. */
+bool policy_match(struct str pattern, struct str text);
+bool policy_immutable(const struct registry_policy *p, struct str tag);
+/* NULL: all is kept. */
+const struct retention_rule *policy_retention(const struct registry_policy *p, struct str repository);
+/* Of a namespace; UINT64_MAX when there is none. */
+uint64_t policy_quota(const struct registry_policy *p, struct str namespace_);
+/* The first part of a repository's name; a view of it. */
+struct str policy_namespace(struct str repository);

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which tags and manifests stay. Tags first, by the rules; then manifests: a tag that stays, a pin and the
+ * grace keep one, an index keeps what it lists, a subject keeps what is said about it. What is left goes with
+ * its tags.
+ */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "registry/inventory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tags that clients make for what belongs to another manifest: "sha256-<hex>", alone or with ".sig" and such.
+ */
+#define ATTACHED "sha256-"
+#define HEX_LEN 64
+#define DAY (24 * 3600 * CLOCK_SECOND)
+
+struct choice {
+	struct inventory *v;
+	const struct registry_policy *p;
+	const struct map *pinned;
+	int64_t now;
+	struct map *followers; /* key of a subject's manifest -> struct vec of size_t: manifests about it */
+	struct vec todo;       /* of size_t: kept manifests whose children are to be kept */
+};
+
+static bool is_pinned(const struct choice *c, const char *key)
+{
+	return c->pinned && map_has(c->pinned, str_c(key));
+}
+
+static bool attached_to(struct str tag, struct digest *subject)
+{
+	if (!str_starts(tag, ATTACHED) || tag.len < strlen(ATTACHED) + HEX_LEN)
+		return false;
+	struct str rest = str_skip(tag, strlen(ATTACHED) + HEX_LEN);
+	if (rest.len && rest.ptr[0] != '.')
+		return false;
+	AUTO_FREE char *text = mem_printf("sha256:%.*s", HEX_LEN, tag.ptr + strlen(ATTACHED));
+	return digest_valid(str_c(text)) && !digest_parse(str_c(text), subject);
+}
+
+static bool matches_any(const struct strvec *patterns, struct str tag)
+{
+	for (size_t i = 0; i < patterns->len; i++)
+		if (policy_match(str_c(patterns->ptr[i]), tag))
+			return true;
+	return false;
+}
+
+/* ---- tags ---- */
+
+static int latest_first(const void *a, const void *b)
+{
+	const struct held_tag *x = *(struct held_tag *const *)a, *y = *(struct held_tag *const *)b;
+	if (x->set != y->set)
+		return x->set < y->set ? 1 : -1;
+	return str_cmp(y->tag, x->tag);
+}
+
+/* By the rule alone; those that belong to another manifest are looked at when it is known what stays. */
+static void choose_tags_of(struct choice *c, const struct retention_rule *r, struct vec *tags)
+{
+	AUTO(map_freep) struct map *images = map_new(NULL);
+	struct digest subject;
+	char text[DIGEST_TEXT_MAX];
+	vec_sort(tags, latest_first);
+	for (size_t i = 0; i < tags->len; i++) {
+		struct held_tag *t = *(struct held_tag **)vec_at(tags, i);
+		if (attached_to(t->tag, &subject))
+			continue;
+		digest_text(&t->digest, text);
+		AUTO_FREE char *by_digest = mem_printf(STR_FMT "@%s", STR_ARG(t->repository), text);
+		if (map_has(images, str_c(text)) || map_len(images) < r->keep_newest) {
+			map_set_c(images, text, c);
+			t->kept = true;
+		}
+		t->kept = t->kept || (r->keep_younger && t->set >= c->now - r->keep_younger) ||
+			  matches_any(&r->keep_tags, t->tag) || is_pinned(c, t->key) ||
+			  is_pinned(c, by_digest);
+	}
+}
+
+static void choose_tags(struct choice *c)
+{
+	struct vec group AUTO(vec_fini) = VEC_OF(struct held_tag *);
+	for (size_t i = 0; i < c->v->tags.len; i++) {
+		struct held_tag *t = vec_at(&c->v->tags, i);
+		const struct held_tag *next = i + 1 < c->v->tags.len ? t + 1 : NULL;
+		const struct retention_rule *r = policy_retention(c->p, t->repository);
+		t->kept = !r;
+		vec_push_copy(&group, &t);
+		if (next && str_eq(next->repository, t->repository))
+			continue;
+		if (r)
+			choose_tags_of(c, r, &group);
+		vec_clear(&group);
+	}
+}
+
+/* ---- manifests ---- */
+
+static void keep(struct choice *c, struct held_manifest *m)
+{
+	if (!m || m->kept)
+		return;
+	m->kept = true;
+	size_t at = (size_t)(m - (struct held_manifest *)vec_at(&c->v->manifests, 0));
+	vec_push_copy(&c->todo, &at);
+}
+
+static void follower_free(void *v)
+{
+	vec_fini(v);
+	free(v);
+}
+
+/* Who names whom: set tagged and named, and gather what is said about each subject. */
+static void relate(struct choice *c)
+{
+	for (size_t i = 0; i < c->v->tags.len; i++) {
+		const struct held_tag *t = vec_at(&c->v->tags, i);
+		struct held_manifest *m = inventory_manifest(c->v, t->repository, &t->digest);
+		if (m)
+			m->tagged = true;
+	}
+	for (size_t i = 0; i < c->v->manifests.len; i++) {
+		struct held_manifest *m = vec_at(&c->v->manifests, i);
+		for (size_t k = 0; k < m->children.len; k++) {
+			struct held_manifest *child =
+				inventory_manifest(c->v, m->repository, vec_at(&m->children, k));
+			if (child)
+				child->named = true;
+		}
+		struct held_manifest *subject =
+			m->has_subject ? inventory_manifest(c->v, m->repository, &m->subject) : NULL;
+		if (!subject)
+			continue;
+		m->named = true;
+		struct vec *list = map_get_c(c->followers, subject->key);
+		if (!list) {
+			list = mem_new(struct vec);
+			*list = VEC_OF(size_t);
+			map_set_c(c->followers, subject->key, list);
+		}
+		vec_push_copy(list, &i);
+	}
+}
+
+/* What keeps a manifest by itself, its tags apart. */
+static bool is_root(const struct choice *c, const struct held_manifest *m)
+{
+	bool loose = !m->tagged && !m->named;
+	if (m->told >= c->now - c->p->grace || is_pinned(c, m->key))
+		return true;
+	return loose && (!c->p->untagged || m->told >= c->now - c->p->untagged);
+}
+
+static void spread(struct choice *c)
+{
+	while (c->todo.len) {
+		size_t at = *(size_t *)vec_at(&c->todo, c->todo.len - 1);
+		vec_remove(&c->todo, c->todo.len - 1);
+		const struct held_manifest *m = vec_at(&c->v->manifests, at);
+		for (size_t i = 0; i < m->children.len; i++)
+			keep(c, inventory_manifest(c->v, m->repository, vec_at(&m->children, i)));
+		const struct vec *about = map_get_c(c->followers, m->key);
+		for (size_t i = 0; about && i < about->len; i++)
+			keep(c, vec_at(&c->v->manifests, *(size_t *)vec_at(about, i)));
+	}
+}
+
+/* Signatures of what stays, and those of what is not here at all. True when one was found. */
+static bool keep_attached(struct choice *c)
+{
+	bool found = false;
+	struct digest subject;
+	for (size_t i = 0; i < c->v->tags.len; i++) {
+		struct held_tag *t = vec_at(&c->v->tags, i);
+		if (t->kept || !attached_to(t->tag, &subject))
+			continue;
+		const struct held_manifest *about = inventory_manifest(c->v, t->repository, &subject);
+		if (about && !about->kept)
+			continue;
+		t->kept = found = true;
+		keep(c, inventory_manifest(c->v, t->repository, &t->digest));
+	}
+	return found;
+}
+
+static void choose_manifests(struct choice *c)
+{
+	for (size_t i = 0; i < c->v->tags.len; i++) {
+		const struct held_tag *t = vec_at(&c->v->tags, i);
+		if (t->kept)
+			keep(c, inventory_manifest(c->v, t->repository, &t->digest));
+	}
+	for (size_t i = 0; i < c->v->manifests.len; i++) {
+		struct held_manifest *m = vec_at(&c->v->manifests, i);
+		if (is_root(c, m))
+			keep(c, m);
+	}
+	do
+		spread(c);
+	while (keep_attached(c));
+}
+
+/*
+ * A tag goes together with its manifest or, when others keep that, alone; but one whose manifest is kept by
+ * the grace only waits, so that both go later.
+ */
+static void wait_for_manifests(struct choice *c)
+{
+	for (size_t i = 0; i < c->v->tags.len; i++) {
+		struct held_tag *t = vec_at(&c->v->tags, i);
+		const struct held_manifest *m = inventory_manifest(c->v, t->repository, &t->digest);
+		if (m && m->told >= c->now - c->p->grace)
+			t->kept = true;
+	}
+}
+
+void retention_choose(struct inventory *v, const struct registry_policy *p, const struct map *pinned)
+{
+	struct choice c = {
+		.v = v,
+		.p = p,
+		.pinned = pinned,
+		.now = clock_now(),
+		.followers = map_new(follower_free),
+		.todo = VEC_OF(size_t),
+	};
+	choose_tags(&c);
+	relate(&c);
+	choose_manifests(&c);
+	wait_for_manifests(&c);
+	map_free(c.followers);
+	vec_fini(&c.todo);
+}
+
+static void age_text(int64_t ns, char out[CLOCK_TEXT_MAX])
+{
+	if (ns >= 2 * DAY)
+		snprintf(out, CLOCK_TEXT_MAX, "%lldd", (long long)(ns / DAY));
+	else
+		clock_duration(ns, out);
+}
+
+char *retention_why(const struct registry_policy *p, const struct held_tag *t)
+{
+	struct digest subject;
+	const struct retention_rule *r = policy_retention(p, t->repository);
+	char age[CLOCK_TEXT_MAX], limit[CLOCK_TEXT_MAX];
+	if (attached_to(t->tag, &subject))
+		return mem_strdup("what it belongs to goes");
+	age_text(clock_now() - t->set, age);
+	if (!r)
+		return mem_strdup("no rule keeps it");
+	if (!r->keep_younger)
+		return mem_printf("not among the newest %llu", (unsigned long long)r->keep_newest);
+	age_text(r->keep_younger, limit);
+	if (!r->keep_newest)
+		return mem_printf("set %s ago, kept for %s", age, limit);
+	return mem_printf("not among the newest %llu; set %s ago, kept for %s",
+		(unsigned long long)r->keep_newest, age, limit);
+}
