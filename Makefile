@@ -1,7 +1,7 @@
 # A thin front: Meson and Ninja do the work, scripts/ the rest.
 BUILD ?= build
 
-.PHONY: build demo test lint format fuzz bench clean deps help
+.PHONY: build demo test lint format fuzz bench endurance clean deps help
 
 build: deps-build $(BUILD)/build.ninja
 	@ninja -C $(BUILD) cooper cooper.1
@@ -31,6 +31,9 @@ fuzz:
 
 bench:
 	@scripts/bench.sh
+
+endurance:
+	@scripts/endurance.sh
 
 clean:
 	@rm -rf $(BUILD) build-*
