@@ -27,7 +27,7 @@ static void request_free(void *ctx, void *state)
 		return;
 	store_blob_abandon(q->blob);
 	if (q->partial)
-		store_partial_close(q->partial);
+		store_partial_pause(q->partial);
 	buf_fini(&q->manifest);
 	free(q->repository);
 	free(q->reference);

@@ -79,6 +79,7 @@ struct err *store_open(const char *home, const struct store_options *opt, struct
 	pthread_mutex_init(&s->lease_mu, NULL);
 	s->touches = map_new(NULL);
 	s->holds = map_new(free);
+	store_park_init(s);
 	struct err *e = open_parts(s, !opt->read_only && !opt->no_create);
 	if (e) {
 		store_close(s);
@@ -113,6 +114,7 @@ void store_close(struct store *s)
 	map_free(s->holds);
 	pthread_mutex_destroy(&s->mu);
 	pthread_mutex_destroy(&s->lease_mu);
+	store_park_fini(s);
 	free(s->home);
 	free(s);
 }

@@ -247,8 +247,8 @@ struct err *store_blob_put(struct store *s, const void *p, size_t len, struct di
 struct store_partial {
 	struct store *s;
 	int fd;
-	uint64_t size;
-	struct hasher *hasher;     /* of all bytes so far; NULL when some were there before or cut off */
+	uint64_t size, pushed;
+	struct hasher *hasher;     /* of all bytes so far; NULL when some came elsewhere or were cut off */
 	char path[STORE_PATH_MAX]; /* empty once it is a blob: the name may be somebody else's by now */
 };
 
@@ -279,8 +279,9 @@ struct err *store_partial_open(struct store *s, const char *name, bool create, s
 		struct store_partial *p = mem_new(struct store_partial);
 		p->s = s;
 		p->fd = steal_fd(&fd);
-		p->size = (uint64_t)st.st_size;
-		if (p->size == 0)
+		p->size = p->pushed = (uint64_t)st.st_size;
+		p->hasher = store_unpark(s, &st);
+		if (!p->hasher && p->size == 0)
 			p->hasher = hasher_new(DIGEST_SHA256);
 		memcpy(p->path, path, sizeof(path));
 		*out = p;
@@ -313,6 +314,10 @@ struct err *store_partial_append(struct store_partial *p, const void *b, size_t 
 	if (p->hasher)
 		hasher_add(p->hasher, b, len);
 	p->size += len;
+	if (p->size - p->pushed >= WRITE_BACK) {
+		sync_file_range(p->fd, (off_t)p->pushed, (off_t)(p->size - p->pushed), SYNC_FILE_RANGE_WRITE);
+		p->pushed = p->size;
+	}
 	return NULL;
 }
 
@@ -326,6 +331,7 @@ struct err *store_partial_truncate(struct store_partial *p, uint64_t size)
 	if (ftruncate(p->fd, (off_t)size) < 0)
 		return err_sys(errno, "cutting %s/%s", p->s->home, p->path);
 	p->size = size;
+	p->pushed = p->pushed < size ? p->pushed : size;
 	hasher_freep(&p->hasher);
 	if (size == 0)
 		p->hasher = hasher_new(DIGEST_SHA256);
@@ -342,6 +348,13 @@ void store_partial_close(struct store_partial *p)
 	close(p->fd);
 	hasher_free(p->hasher);
 	free(p);
+}
+
+void store_partial_pause(struct store_partial *p)
+{
+	if (p->path[0])
+		store_park(p->s, p->fd, steal(&p->hasher));
+	store_partial_close(p);
 }
 
 struct err *store_partial_delete(struct store_partial *p)

@@ -89,6 +89,9 @@ MUST_USE struct err *store_partial_commit(
 	struct store_partial *p, const struct digest *want, struct digest *out);
 MUST_USE struct err *store_partial_delete(struct store_partial *p); /* consumes p */
 void store_partial_close(struct store_partial *p);                  /* keeps the bytes for later */
+/* The same, for one that this process is likely to go on with soon: its bytes are not read again then to be
+ * hashed. Only for names under which nobody cuts off more than he appended himself while he had it open. */
+void store_partial_pause(struct store_partial *p);
 
 /* ---- trees ---- */
 

@@ -48,6 +48,9 @@ struct store {
 	struct map *holds; /* lease line -> struct hold */
 	struct reaper *reaper;
 	atomic_uint counter; /* of names in tmp_fd */
+
+	pthread_mutex_t park_mu;
+	struct vec parked; /* hashers of partials that are not open */
 	char boot[BOOT_MAX];
 };
 
@@ -168,6 +171,15 @@ MUST_USE struct err *store_blob_delete_row(
 	struct store *s, const struct digest *d); /* and its links to others */
 MUST_USE struct err *hash_fd(
 	int fd, enum digest_algo algo, const struct cancel *cancel, struct digest *out, uint64_t *size);
+
+/* ---- park.c ---- */
+
+void store_park_init(struct store *s);
+void store_park_fini(struct store *s);
+/* Keep the hasher (taken; may be NULL) of all that is in fd, for whoever opens it next. */
+void store_park(struct store *s, int fd, struct hasher *hasher);
+/* NULL: there is none of these very bytes. */
+struct hasher *store_unpark(struct store *s, const struct stat *st);
 
 /* ---- tree.c, layer.c ---- */
 

@@ -153,6 +153,7 @@ static void partials(void **state)
 	struct store *s AUTO(store_closep) = open_store(*state);
 	assert_ok(store_sweep(s));
 	struct store_partial *p = NULL;
+	struct digest other_digest;
 	assert_ok(store_partial_open(s, "up:1", false, &p));
 	assert_int_equal(store_partial_size(p), 8);
 	assert_ok(store_partial_append(p, "three", 5));
@@ -160,6 +161,23 @@ static void partials(void **state)
 	assert_true(has_blob(s, &want));
 	assert_int_equal(count_names(*state, "partial"), 0);
 	/* Wrong bytes: dropped. */
+	/* With a pause between the pieces; and with one in which another process goes on. */
+	struct store *other = NULL;
+	assert_ok(store_open(*state, NULL, &other));
+	for (int elsewhere = 0; elsewhere < 2; elsewhere++) {
+		assert_ok(store_partial_open(s, "up:3", true, &p));
+		assert_ok(store_partial_append(p, "one ", 4));
+		store_partial_pause(p);
+		assert_ok(store_partial_open(elsewhere ? other : s, "up:3", false, &p));
+		assert_ok(store_partial_append(p, "two ", 4));
+		store_partial_pause(p);
+		assert_ok(store_partial_open(s, "up:3", false, &p));
+		assert_int_equal(store_partial_size(p), 8);
+		assert_ok(store_partial_append(p, elsewhere ? "3" : "three", elsewhere ? 1 : 5));
+		digest_of(elsewhere ? "one two 3" : "one two three", elsewhere ? 9 : 13, &other_digest);
+		assert_ok(store_partial_commit(p, &other_digest, &out));
+	}
+	store_close(other);
 	assert_ok(store_partial_open(s, "up:2", true, &p));
 	assert_ok(store_partial_append(p, "bad", 3));
 	assert_err(store_partial_commit(p, &want, &out), ERR_CORRUPT);
