@@ -246,9 +246,9 @@ struct err *upload_begin(struct request *q, struct http_exchange *x)
 {
 	const char *method = http_method(x);
 	bool patch = cstr_eq(method, "PATCH"), put = cstr_eq(method, "PUT");
-	bool get = cstr_eq(method, "GET"), delete = cstr_eq(method, "DELETE");
+	bool get = cstr_eq(method, "GET") || is_head(x), delete = cstr_eq(method, "DELETE");
 	if (!patch && !put && !get && !delete) {
-		reply_method(x, "GET, PATCH, PUT, DELETE");
+		reply_method(x, "GET, HEAD, PATCH, PUT, DELETE");
 		return NULL;
 	}
 	struct err *e = NULL;

@@ -149,8 +149,9 @@ def test_chunks(server):
     data = os.urandom(3000)
     location = server.start_upload("blobs/chunks")
     assert location.startswith("/v2/")
-    empty = server.request("GET", location)
-    assert empty.status == 204 and empty.getheader("Range") == "0-0"
+    for method in ("GET", "HEAD"):
+        empty = server.request(method, location)
+        assert empty.status == 204 and empty.getheader("Range") == "0-0"
     first = chunk(server, location, data[:1024], 0)
     assert first.status == 202 and first.getheader("Range") == "0-1023"
     wrong = chunk(server, first.getheader("Location"), data[2000:], 2000)
@@ -475,6 +476,31 @@ def test_catalog(server):
     answer = server.request("GET", "/v2/_catalog?n=1&last=cat/a")
     assert json.loads(answer.body)["repositories"] == ["cat/a-b"]
     assert 'rel="next"' in answer.getheader("Link")
+
+
+def test_head_is_get_without_its_body(server):
+    data = server.push_image("head/all", "v1")
+    server.push_manifest("head/all", "v2", data)
+    layer = digest(b"layer")
+    paths = [
+        "/v2/", "/v2/_catalog", "/v2/_catalog?n=1", "/v2/head/all/tags/list", "/v2/head/all/tags/list?n=1", f"/v2/head/all/referrers/{layer}",
+        f"/v2/head/all/referrers/{layer}?artifactType=a%2Fb", "/v2/head/all/manifests/v1", f"/v2/head/all/manifests/{digest(data)}",
+        f"/v2/head/all/blobs/{layer}", "/v2/head/all/manifests/none", f"/v2/head/all/blobs/{digest(b'none')}", "/v2/head/none/tags/list",
+    ]
+    for path in paths:
+        got, head = server.request("GET", path), server.request("HEAD", path)
+        assert (head.status, head.body) == (got.status, b""), path
+        same = [n for n, _ in got.getheaders() if n != "Date"]
+        assert [(n, head.getheader(n)) for n in same] == [(n, got.getheader(n)) for n in same], path
+
+
+def test_digest_algorithm_hint(server):
+    """A client may say beforehand what it will name the blob by."""
+    data = os.urandom(1000)
+    start = server.request("POST", "/v2/hint/blobs/uploads/?digest-algorithm=sha512")
+    assert start.status == 202
+    done = server.request("PUT", with_query(start.getheader("Location"), digest=digest(data, "sha512")), data)
+    assert done.status == 201 and done.getheader("Docker-Content-Digest") == digest(data, "sha512")
 
 
 # ---- durability, many at once ----
