@@ -91,6 +91,9 @@ struct err *settings_parse_registry(struct registry_policy *p, const struct yaml
 	if (yaml_get(map, "pinned-in"))
 		strvec_clear(&p->pinned_in);
 	TRY(yaml_get_texts(map, "pinned-in", path, &p->pinned_in));
+	for (size_t i = 0; i < p->pinned_in.len; i++)
+		if (p->pinned_in.ptr[i][0] != '/')
+			return wrong(path, yaml_get(map, "pinned-in"), "pinned-in takes absolute paths");
 	if (yaml_get(map, "quotas"))
 		registry_policy_forget_quotas(p);
 	TRY(parse_quotas(p, yaml_get(map, "quotas"), path));

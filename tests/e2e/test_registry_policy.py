@@ -299,6 +299,7 @@ def test_scrub(serve):
         ("registry:\n  retention:\n    - {keep-oldest: 1}", "keep-oldest"),
         ("registry: {quotas: {a/b: 1GB}}", "without a slash"),
         ("registry: {quotas: {a: much}}", "much"),
+        ("registry: {pinned-in: [gitops]}", "absolute paths"),
         ("registry: {quotas: 5}", "a map from namespace to size"),
     ],
 )
