@@ -20,7 +20,7 @@
  * Memory of one connection: half of it is where uploads arrive. It is cleared between requests, so more of it
  * makes small requests slower.
  */
-#define CONNECTION_MEMORY ((size_t)256 << 10)
+#define CONNECTION_MEMORY ((size_t)128 << 10)
 #define HEADERS_MAX ((size_t)64 << 10)
 #define URI_MAX ((size_t)16 << 10)
 /* Of a body nobody wants any more, read so that the connection can carry the answer and go on. */
