@@ -1,11 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Programs for the tests that come as Go modules: scripts/gotools.sh NAME... installs into build-gotools/ what is missing there
-# (conformance: of the distribution specification; crane, oras, regctl: registry clients). Does nothing, quickly, when all is there.
+# (conformance: of the distribution specification; crane, oras, regctl: registry clients; kustomize). Does nothing, quickly, when all is there.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 top=${COOPER_GOTOOLS:-$here/build-gotools}
+
+PATH=$PATH:/usr/local/go/bin:/usr/lib/go/bin
 
 say() { printf 'cooper: %s\n' "$*" >&2; }
 
@@ -16,20 +18,26 @@ module() {
 	crane) echo github.com/google/go-containerregistry/cmd/crane@v0.22.1 ;;
 	oras) echo oras.land/oras/cmd/oras@v1.3.6 ;;
 	regctl) echo github.com/regclient/regclient/cmd/regctl@v0.11.7 ;;
+	kustomize)
+		case $(go env GOVERSION) in # the older for the Go of Debian 12
+		go1.1? | go1.2[0-3]*) echo sigs.k8s.io/kustomize/kustomize/v5@v5.0.3 ;;
+		*) echo sigs.k8s.io/kustomize/kustomize/v5@v5.8.1 ;;
+		esac
+		;;
 	*)
-		say "no program \"$1\": conformance, crane, oras or regctl"
+		say "no program \"$1\": conformance, crane, oras, regctl or kustomize"
 		exit 2
 		;;
 	esac
 }
 
 install_one() {
-	wanted=$(module "$1")
-	[ -x "$top/$1" ] && [ "$(cat "$top/$1.version" 2>/dev/null)" = "$wanted" ] && return
 	if ! command -v go >/dev/null; then
 		say "go is missing: scripts/deps.sh test"
 		exit 1
 	fi
+	wanted=$(module "$1")
+	[ -x "$top/$1" ] && [ "$(cat "$top/$1.version" 2>/dev/null)" = "$wanted" ] && return
 	say "installing $wanted"
 	if ! GOBIN=$top GOFLAGS='' go install "$wanted" >"$top/$1.log" 2>&1; then
 		tail -n 20 "$top/$1.log" >&2
@@ -39,7 +47,7 @@ install_one() {
 	echo "$wanted" >"$top/$1.version"
 }
 
-[ $# -gt 0 ] || set -- conformance crane oras regctl
+[ $# -gt 0 ] || set -- conformance crane oras regctl kustomize
 mkdir -p "$top"
 # Tests that run at once may ask for the same one.
 exec 9>"$top/lock"

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @functools.cache
 def go_tool(name):
-    """The path of conformance, crane, oras or regctl."""
+    """The path of conformance, crane, oras, regctl or kustomize."""
     done = subprocess.run([ROOT / "scripts" / "gotools.sh", name], capture_output=True, text=True)
     if done.returncode:
         pytest.fail(f"{name} could not be installed: {done.stderr}")

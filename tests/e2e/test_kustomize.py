@@ -3,14 +3,13 @@
 
 import hashlib
 import json
-import os
+import pathlib
 import re
-import shutil
 import subprocess
 
 import pytest
-from conftest import CACHE
 from git_lab import GitLab
+from go_tools import go_tool
 from scripted_registry import MANIFEST, Answer, scripted_registry
 
 OLD, NEW = "v1.0.0-0000000", "v2.0.0-1111111"
@@ -19,24 +18,13 @@ DIGEST = "sha256:" + "a" * 64
 
 @pytest.fixture(scope="session")
 def kustomize():
-    """Of the Go module proxy, built once; the older for the Go of Debian."""
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
-    assert go, "Go is missing: scripts/deps.sh test"
-    number = re.match(r"go1\.(\d+)", subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout)
-    version = "v5.8.1" if int(number[1]) >= 24 else "v5.0.3"
-    program = CACHE / f"kustomize-{version}" / "kustomize"
-    if not program.exists():
-        work = CACHE / f"kustomize-{os.getpid()}"
-        env = os.environ | {"GOBIN": str(work), "GOPATH": str(work / "path"), "GOCACHE": str(work / "cache"), "GOFLAGS": "-modcacherw -p=2"}
-        subprocess.run([go, "install", f"sigs.k8s.io/kustomize/kustomize/v5@{version}"], env=env, cwd="/", check=True, capture_output=True)
-        program.parent.mkdir(exist_ok=True)
-        (work / "kustomize").rename(program)
-        shutil.rmtree(work)
+    program = go_tool("kustomize")
+    version = pathlib.Path(program + ".version").read_text()
 
     def build(folder):
         return subprocess.run([program, "build", folder], capture_output=True, text=True, check=True).stdout
 
-    build.sets_volumes = version != "v5.0.3"
+    build.sets_volumes = "v5.0.3" not in version
     return build
 
 
