@@ -25,6 +25,7 @@ struct transfer {
 	size_t sent; /* of a fixed body */
 	int64_t last_active;
 	bool body_full;      /* of an answer that is not wanted whole */
+	bool out_of_step;    /* where an answer should begin stands something else */
 	struct err *failure; /* of a callback */
 	char reason[CURL_ERROR_SIZE];
 };
@@ -305,6 +306,7 @@ static struct err *result_of(struct transfer *t)
 		return steal(&t->failure);
 	if (!m || m->msg != CURLMSG_DONE)
 		return err_new(ERR_BUG, "the transfer ended without a result");
+	t->out_of_step = m->data.result == CURLE_UNSUPPORTED_PROTOCOL && strstr(t->reason, "HTTP/0.9");
 	if (m->data.result == CURLE_OK || (m->data.result == CURLE_WRITE_ERROR && t->body_full))
 		return NULL;
 	return explain(t, m->data.result);
@@ -330,6 +332,26 @@ static struct err *loop(struct transfer *t)
 	}
 }
 
+static struct err *run_once(struct transfer *t)
+{
+	const struct curl_lib *lib = t->client->lib;
+	if (lib->curl_multi_add_handle(t->slot->multi, t->slot->easy) != CURLM_OK)
+		return err_new(ERR_IO, "libcurl took no further transfer");
+	struct err *e = loop(t);
+	(void)lib->curl_multi_remove_handle(t->slot->multi, t->slot->easy);
+	return e;
+}
+
+/* Bytes that came after an answer, taken for the beginning of the next one. */
+static bool met_leftovers(const struct transfer *t)
+{
+	long connects = 1;
+	if (!t->out_of_step || t->r->status || t->rq->read_body || t->rq->body.len)
+		return false;
+	t->client->lib->curl_easy_getinfo(t->slot->easy, CURLINFO_NUM_CONNECTS, &connects);
+	return connects == 0;
+}
+
 struct err *transfer_run(
 	struct http_client *c, const struct http_request *rq, const struct hop *hop, struct http_response *r)
 {
@@ -337,11 +359,15 @@ struct err *transfer_run(
 	struct transfer t = {.client = c, .rq = rq, .hop = hop, .r = r, .last_active = clock_monotonic()};
 	TRY(client_take_slot(c, hop->url, &t.slot));
 	struct err *e = set_all(&t, lib, t.slot->easy);
-	bool added = !e && lib->curl_multi_add_handle(t.slot->multi, t.slot->easy) == CURLM_OK;
 	if (!e)
-		e = added ? loop(&t) : err_new(ERR_IO, "libcurl took no further transfer");
-	if (added)
-		(void)lib->curl_multi_remove_handle(t.slot->multi, t.slot->easy);
+		e = run_once(&t);
+	/* Some servers send a body with HEAD, which reaches us after its connection was used again. That is
+	 * closed now. */
+	if (e && met_leftovers(&t)) {
+		err_ignore(e, "on a connection of its own it is the server's own answer");
+		t.reason[0] = '\0';
+		e = run_once(&t);
+	}
 	client_give_slot(c, t.slot, !e);
 	lib->curl_slist_free_all(t.headers);
 	if (t.failure)

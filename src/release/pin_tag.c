@@ -163,20 +163,31 @@ static struct err *nothing_of_main(const struct pin_tag_search *s, bool nix, con
 		s->rq->name, first->tag);
 }
 
+/* Of so many tags whose own characters name no commit here the label may, which takes requests. */
+#define UNKNOWN_ASKED 50
+
 struct err *pin_tag_newest(const struct pin_tag_search *s, bool nix, struct pin_tag *out)
 {
 	AUTO_STRVEC struct strvec tags = {0};
 	AUTO(candidates_fini) struct vec found = VEC_OF(struct candidate);
 	TRY(all_tags(s, &tags));
 	TRY(candidates(s, &tags, nix, &found));
+	unsigned unknown = 0;
 	for (size_t i = 0; i < found.len; i++) {
 		struct candidate *c = vec_at(&found, i);
 		if (c->trace.provenance == PROVENANCE_BRANCH && !s->rq->allow_branch)
 			continue;
+		if (c->trace.provenance == PROVENANCE_UNKNOWN && unknown++ >= UNKNOWN_ASKED)
+			continue;
 		AUTO(reference_fini) struct reference ref = {0};
 		AUTO(pin_tag_fini) struct pin_tag t = {0};
 		TRY(reference_of(s, c->tag, &ref));
-		TRY(fill(s, &ref, &c->trace, &t));
+		struct err *e = fill(s, &ref, &c->trace, &t);
+		if (err_kind(e) == ERR_NOT_FOUND) {
+			err_ignore(e, "registries list tags for a while after they are gone");
+			continue;
+		}
+		TRY(e);
 		if (t.provenance == PROVENANCE_UNKNOWN ||
 			(t.provenance == PROVENANCE_BRANCH && !s->rq->allow_branch))
 			continue;

@@ -78,18 +78,44 @@ void repo_git_environment(struct strvec *env)
 	}
 }
 
+/* What git reads from files, as an argument may not be long: a new one each, in its own folder. */
+struct inputs {
+	char *message, *paths;
+};
+
+static void inputs_fini(struct inputs *in)
+{
+	char **files[] = {&in->message, &in->paths};
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		if (*files[i])
+			unlink(*files[i]);
+		mem_freep(files[i]);
+	}
+}
+
+static struct err *write_input(const struct repo *r, const char *name, struct str text, char **path)
+{
+	AUTO_FREE char *base = path_join(r->git_dir, name);
+	return file_write_beside(AT_FDCWD, base, text.ptr, text.len, 0600, false, path);
+}
+
 /* With our terminal: hooks print, and a key may ask for its passphrase. git itself is quiet, and hooks print
  * to its standard error. */
 static struct err *git_commit_files(
 	const struct repo *r, const struct strvec *files, const char *message, const struct cancel *cancel)
 {
-	static const char *const words[] = {
-		"git", "--literal-pathspecs", "commit", "--quiet", "--only", "-m", NULL};
+	AUTO(inputs_fini) struct inputs in = {0};
 	AUTO_STRVEC struct strvec argv = {0}, env = {0};
+	AUTO_BUF struct buf paths = {0};
+	for (size_t i = 0; i < files->len; i++)
+		buf_add(&paths, files->ptr[i], strlen(files->ptr[i]) + 1);
+	TRY(write_input(r, "cooper-message", str_c(message), &in.message));
+	TRY(write_input(r, "cooper-paths", buf_str(&paths), &in.paths));
+	static const char *const words[] = {
+		"git", "--literal-pathspecs", "commit", "--quiet", "--only", "--pathspec-file-nul", NULL};
 	strvec_push_all(&argv, words);
-	strvec_push(&argv, message);
-	strvec_push(&argv, "--");
-	strvec_push_all(&argv, strvec_list(files));
+	strvec_pushf(&argv, "--pathspec-from-file=%s", in.paths);
+	strvec_pushf(&argv, "--file=%s", in.message);
 	repo_git_environment(&env);
 	const struct foreground_request rq = {
 		.argv = strvec_list(&argv), .env = strvec_list(&env), .dir = r->root, .pass_fd = -1};

@@ -14,6 +14,7 @@ struct splice {
 
 struct edit {
 	struct finding f;
+	size_t next;        /* pin to look at first: changes come in the order of pins */
 	struct vec splices; /* of struct splice, by place */
 };
 
@@ -29,15 +30,18 @@ static struct err *refuse(const struct pin *p, const char *path, const char *wha
 }
 
 /* The pin of a change as it stands in the text now. */
-static struct err *find_pin(const struct edit *e, const struct pin *want, const struct found_pin **out)
+static struct err *find_pin(struct edit *e, const struct pin *want, const struct found_pin **out)
 {
-	for (size_t i = 0; i < e->f.pins.len; i++) {
-		const struct found_pin *p = vec_at(&e->f.pins, i);
+	size_t count = e->f.pins.len;
+	for (size_t i = 0; i < count; i++) {
+		size_t at = (e->next + i) % count;
+		const struct found_pin *p = vec_at(&e->f.pins, at);
 		const struct pin *is = &p->pin;
 		if (is->offset == want->offset && is->document == want->document && is->form == want->form &&
 			cstr_eq(is->image, want->image) && cstr_eq(is->tag, want->tag) &&
 			cstr_eq(is->digest, want->digest)) {
 			*out = p;
+			e->next = at + 1;
 			return NULL;
 		}
 	}

@@ -176,6 +176,16 @@ def test_what_registries_answer(cooper, lab, registry):
     assert "the check found" in shown.err
 
 
+def test_a_body_with_head_does_not_spoil_what_comes_next(cooper, lab, registry):
+    """It arrives when its connection is in use again, and is no answer to that."""
+    answer = there()
+    answer.body = b'{"schemaVersion": 2}' * 50
+    registry.answers = {f"v{i}": answer for i in range(300)}
+    pin_all(lab, registry.address, *[f"web:v{i}" for i in range(300)])
+    got = check(cooper, lab, code=0)
+    assert [pin["registry"] for pin in got.pins] == ["ok"] * 300 and "could-not-verify" not in got.rules()
+
+
 def test_nothing_listens(cooper, lab):
     gone = f"127.0.0.1:{free_port()}"
     pin_all(lab, gone, "web:v1.0-1234567", "api:v1.0-1234567")
@@ -274,6 +284,7 @@ def test_an_entry_that_another_service_needed(cooper, lab):
     lab.commit("base")
     lab.git("switch", "-q", "-c", "topic")
     lab.write("containers/web/page", "other\n")
+    lab.commit("topic", push=False)
     assert check(cooper, lab, "--offline", code=0).violations == []
     lab.write(KUSTOMIZATION, "resources: [../base]\n")
     got = check(cooper, lab, "--offline", code=3)

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from git_lab import GitLab
 from places import tmpfs
+from scripted_registry import Answer, scripted_registry
 
 PREFIX = "127.0.0.1:5000/lab"
 KUSTOMIZATION = """# what runs
@@ -180,6 +181,27 @@ def test_commit_is_refused_before_anything_is_written(lab):
     said = lab.pin("--commit", "--all-services", code=1).err
     assert "argocd/manifests/ignored/kustomization.yaml is not in HEAD" in said
     assert lab.changed() == []
+
+
+def test_a_commit_of_very_many_pins(lab):
+    tag = lab.release()["tag"]
+    count = 3000  # the message is longer than an argument may be
+    lab.write("argocd/manifests/web/many.yaml", "a:\n" + f"- image: {PREFIX}/web:{OLD}\n" * count)
+    lab.commit("many")
+    lab.pin("--commit")
+    assert lab.git("log", "-1", "--format=%B").count(f" {OLD} -> {tag}") == count + 1
+    assert lab.bytes("argocd/manifests/web/many.yaml").count(tag) == count and lab.changed() == []
+    assert [path.name for path in (lab.repo / ".git").iterdir() if path.name.startswith("cooper-")] == []
+
+
+def test_tags_that_name_no_commit_are_not_all_asked_for(lab):
+    tags = [f"v1.0.{i}-{i:07x}" for i in range(500)]
+    with scripted_registry() as registry:
+        registry.answers["list?n=1000"] = Answer(200, {"Content-Type": "application/json"}, json.dumps({"name": "team/web", "tags": tags}).encode())
+        lab.write("cooper.yaml", f"registry: {registry.address}\nnamespace: team\n")
+        lab.write(WEB, KUSTOMIZATION.format(prefix=f"{registry.address}/team", tag=OLD))
+        assert f"no tag of {registry.address}/team/web is from main; the newest is {tags[-1]} [unknown]" in lab.pin(code=1).err
+        assert 50 <= len({line.split("/")[-1] for line in registry.asked()}) <= 60
 
 
 def test_a_full_disk_leaves_all_as_it_was(lab):
