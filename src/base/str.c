@@ -169,9 +169,13 @@ bool cstr_starts(const char *s, const char *prefix)
 
 void cstr_make_visible(char *s)
 {
-	for (; *s; s++)
+	for (; *s; s++) {
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
 			*s = '?';
+		/* U+0080 to U+009F, which say in one character what ESC and another one say */
+		if ((unsigned char)s[0] == 0xc2 && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0)
+			s[0] = s[1] = '?';
+	}
 }
 
 bool cstr_ends(const char *s, const char *suffix)

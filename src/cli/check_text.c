@@ -3,23 +3,14 @@
 #include "base/mem.h"
 #include "cli/check_output.h"
 #include "cli/table.h"
+#include "cli/terminal.h"
 
 #include <string.h>
-
-/* Paths and names come from whoever opened a pull request: nothing of them may steer a terminal. Caller
- * frees. */
-static char *visible(const char *s)
-{
-	char *copy = mem_strdup(s);
-
-	cstr_make_visible(copy);
-	return copy;
-}
 
 static void print_head(const struct check_report *r, FILE *out)
 {
 	char ago[CLOCK_TEXT_MAX];
-	AUTO_FREE char *scope = visible(r->scope);
+	AUTO_FREE char *scope = terminal_line(r->scope);
 
 	fprintf(out, "compared with %s", r->main);
 	if (r->fetched)
@@ -49,8 +40,8 @@ static void print_versions(const struct check_report *r, FILE *out)
 static void print_violation(const struct violation *v, bool *told, FILE *out)
 {
 	const struct check_rule_text *rule = check_rule_text(v->rule);
-	AUTO_FREE char *file = visible(v->file);
-	AUTO_FREE char *message = visible(v->message);
+	AUTO_FREE char *file = terminal_line(v->file);
+	AUTO_FREE char *message = terminal_line(v->message);
 
 	fputs(file, out);
 	if (v->line)

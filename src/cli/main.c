@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/terminal.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -42,8 +43,9 @@ static void open_log(void)
 
 void report_error(const struct cli *c, const struct err *e)
 {
-	AUTO_FREE char *text = c->verbose ? err_trace(e) : err_text(e);
-	const char *hint = err_hint_text(e);
+	AUTO_FREE char *whole = c->verbose ? err_trace(e) : err_text(e);
+	AUTO_FREE char *text = terminal_text(whole);
+	AUTO_FREE char *hint = err_hint_text(e) ? terminal_text(err_hint_text(e)) : NULL;
 
 	fprintf(c->err, "cooper: %s\n", text);
 	if (hint)

@@ -2,6 +2,7 @@
 #include "cli/release_show.h"
 
 #include "base/mem.h"
+#include "cli/terminal.h"
 
 static json_t *job_json(const struct release_job *j, const struct job *done)
 {
@@ -47,8 +48,10 @@ json_t *release_to_json(const struct release_plan *p, const struct run *run)
 
 void show_plan(FILE *out, const struct release_plan *p)
 {
+	AUTO_FREE char *subject = terminal_line(p->commit.subject ? p->commit.subject : "");
+
 	fprintf(out, "container  %s (%s)\n", p->container.name, p->container.kinds);
-	fprintf(out, "commit     %s  %s\n", p->commit.id, p->commit.subject ? p->commit.subject : "");
+	fprintf(out, "commit     %s  %s\n", p->commit.id, subject);
 	if (p->dirty)
 		fprintf(out, "work tree  changed: the tag says so, and nothing may pin it\n");
 	else if (p->unpushed)

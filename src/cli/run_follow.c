@@ -1,21 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/run_follow.h"
 
+#include "cli/terminal.h"
+
 #include <errno.h>
 #include <signal.h>
+#include <unistd.h>
 
 /* What SIGPIPE would have given. */
 #define STATUS_UNREAD (128 + SIGPIPE)
 
 struct sink {
 	FILE *out;
+	bool terminal;
+	struct terminal_filter filter;
 	bool unread;
 };
 
 static struct err *write_out(void *ctx, struct str bytes)
 {
 	struct sink *s = ctx;
+	AUTO_BUF struct buf clean = {0};
 
+	if (s->terminal) {
+		terminal_filter(&s->filter, bytes, &clean);
+		bytes = buf_str(&clean);
+	}
 	errno = 0;
 	fwrite(bytes.ptr, 1, bytes.len, s->out);
 	if (fflush(s->out) == 0 && !ferror(s->out))
@@ -26,7 +36,7 @@ static struct err *write_out(void *ctx, struct str bytes)
 
 struct err *follow_job(const struct follow *f, int64_t number, uint32_t index)
 {
-	struct sink sink = {.out = f->out};
+	struct sink sink = {.out = f->out, .terminal = isatty(fileno(f->out)) == 1};
 	const struct run_log_request rq = {
 		.number = number,
 		.index = index,

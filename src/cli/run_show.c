@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/table.h"
+#include "cli/terminal.h"
 
 #include <string.h>
 
@@ -77,13 +78,15 @@ void show_run_list(FILE *out, const struct vec *runs)
 static void show_head(FILE *out, const struct run *r)
 {
 	char when[CLOCK_TEXT_MAX];
+	AUTO_FREE char *subject = terminal_line(r->subject);
+	AUTO_FREE char *requester = terminal_line(*r->requested_by ? r->requested_by : "-");
+	AUTO_FREE char *container = terminal_line(r->container);
 
 	fprintf(out, "run        %lld  %s\n", (long long)r->number, job_status_name(r->status));
-	fprintf(out, "container  %s\n", r->container);
-	fprintf(out, "commit     %s  %s\n", r->commit, r->subject);
+	fprintf(out, "container  %s\n", container);
+	fprintf(out, "commit     %s  %s\n", r->commit, subject);
 	fprintf(out, "asked      %s by %s (%s)\n",
-		clock_rfc3339(r->created - r->created % CLOCK_SECOND, when),
-		*r->requested_by ? r->requested_by : "-", run_via_name(r->via));
+		clock_rfc3339(r->created - r->created % CLOCK_SECOND, when), requester, run_via_name(r->via));
 }
 
 void show_run(FILE *out, const struct run *r)
@@ -107,8 +110,9 @@ void show_run(FILE *out, const struct run *r)
 	table_fini(&t);
 	for (size_t i = 0; i < r->jobs.len; i++) {
 		const struct job *j = vec_at(&r->jobs, i);
-		if (j->error)
-			fprintf(out, "job %u: %s\n", j->index, j->error);
+		AUTO_FREE char *error = terminal_text(j->error ? j->error : "");
+		if (*error)
+			fprintf(out, "job %u: %s\n", j->index, error);
 	}
 }
 
@@ -116,12 +120,13 @@ void show_results(FILE *out, const struct run *run)
 {
 	for (size_t i = 0; i < run->jobs.len; i++) {
 		const struct job *j = vec_at(&run->jobs, i);
+		AUTO_FREE char *error = terminal_text(j->error ? j->error : "");
 		if (j->status == JOB_SUCCESS)
 			fprintf(out, "%s  %s@%s\n", j->already ? "already published" : "published",
 				j->reference, j->digest);
 		else
 			fprintf(out, "%-9s  %s: %s\n",
 				j->status == JOB_FAILURE ? "failed" : job_status_name(j->status), j->kind,
-				j->error ? j->error : "");
+				error);
 	}
 }

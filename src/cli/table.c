@@ -2,6 +2,7 @@
 #include "cli/table.h"
 
 #include "base/mem.h"
+#include "cli/terminal.h"
 
 #include <string.h>
 
@@ -14,7 +15,9 @@ void table_start(struct table *t, const char *const *titles, size_t columns)
 
 void table_cell(struct table *t, const char *text)
 {
-	strvec_push(&t->cells, text ? text : "");
+	AUTO_FREE char *clean = terminal_line(text ? text : "");
+
+	strvec_push(&t->cells, clean);
 }
 
 void table_print(const struct table *t, FILE *out)
