@@ -74,6 +74,14 @@ static bool permit(struct api_call *c)
 	return false;
 }
 
+struct err *api_still_may(const struct api *api, const struct http_exchange *x, unsigned scopes, bool *yes)
+{
+	AUTO(caller_fini) struct caller c = {0};
+	TRY(auth_check(api->auth, x, &c));
+	*yes = (c.scopes & scopes) != 0;
+	return NULL;
+}
+
 /* False when it was refused, and answered. */
 static bool permit_body(struct api_call *c)
 {

@@ -139,7 +139,7 @@ static struct err *check_name(const char *text, const char *key)
 {
 	bool ok = *text && strlen(text) <= NAME_BYTES_MAX;
 	for (const unsigned char *p = (const unsigned char *)text; ok && *p; p++)
-		ok = *p >= ' ' && *p != 0x7f;
+		ok = *p >= ' ' && *p != 0x7f && !(*p == 0xc2 && p[1] < 0xa0);
 	return ok ? NULL
 		  : err_new(ERR_INVALID, WHAT ": %s must have 1 to %d readable characters", key,
 			    NAME_BYTES_MAX);

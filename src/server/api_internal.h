@@ -85,6 +85,10 @@ MUST_USE struct err *api_query_number(
 MUST_USE struct err *api_number(
 	const char *text, const char *name, uint64_t min, uint64_t max, uint64_t *out);
 
+/* May who asked still do so? A token can be deleted while its request waits. scopes: of the route. */
+MUST_USE struct err *api_still_may(
+	const struct api *api, const struct http_exchange *x, unsigned scopes, bool *yes);
+
 /* Has the peer gone away? To be asked while a request waits for something. */
 bool api_peer_gone(const struct http_exchange *x);
 

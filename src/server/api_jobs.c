@@ -29,9 +29,10 @@ static struct err *get_lease(const struct api_call *c, const char **lease)
 	return NULL;
 }
 
-/* Found or not within the time; nothing when the server stops, or when nobody would get it. */
-static struct err *wait_for_job(
-	struct api_call *c, const struct claim_request *rq, struct claimed_job *job, bool *found)
+/* Found or not within the time; nothing when the server stops, when nobody would get it, or when who asks may
+ * no longer. */
+static struct err *wait_for_job(struct api_call *c, const struct claim_request *rq, struct claimed_job *job,
+	bool *found, bool *permitted)
 {
 	struct runs *runs = c->api->runs;
 	const struct cancel *stopping = c->api->stopping;
@@ -46,6 +47,9 @@ static struct err *wait_for_job(
 	*found = false;
 	while (!cancel_is_set(stopping) && !api_peer_gone(c->x)) {
 		uint64_t seen = runs_seen(runs);
+		TRY(api_still_may(c->api, c->x, c->route->scopes, permitted));
+		if (!*permitted)
+			break;
 		TRY(runs_claim(runs, &claim, job, found));
 		int64_t left = end - clock_monotonic();
 		if (*found || left <= 0)
@@ -59,9 +63,13 @@ struct err *api_job_claim(struct api_call *c)
 {
 	AUTO(claim_request_fini) struct claim_request rq = {0};
 	AUTO(claimed_job_fini) struct claimed_job job = {0};
-	bool found = false;
+	bool found = false, permitted = true;
 	TRY(body_claim(c->json, &rq));
-	TRY(wait_for_job(c, &rq, &job, &found));
+	TRY(wait_for_job(c, &rq, &job, &found, &permitted));
+	if (!permitted) {
+		api_error(c->x, 401, NULL, "the token is not valid any more");
+		return NULL;
+	}
 	if (!found) {
 		api_reply_empty(c->x, 204);
 		return NULL;

@@ -11,9 +11,9 @@
 
 /* An answer on its way. */
 struct log_stream {
-	struct runs *runs;
-	const struct http_exchange *x; /* for its peer */
-	const struct cancel *stopping;
+	const struct api *api;
+	const struct http_exchange *x; /* for its peer and token */
+	unsigned scopes;
 	int64_t job;
 	uint64_t offset, end;
 	bool follow;
@@ -30,20 +30,23 @@ static struct err *stream_next(void *ctx, void *p, size_t *len)
 	struct log_stream *s = ctx;
 	size_t room = *len;
 	for (;;) {
-		uint64_t seen = runs_seen(s->runs), left = s->end - s->offset;
-		bool finished = false;
+		uint64_t seen = runs_seen(s->api->runs), left = s->end - s->offset;
+		bool finished = false, permitted = true;
 		*len = left < room ? left : room;
 		if (!*len)
 			return NULL;
-		TRY(runs_log_read(s->runs, s->job, s->offset, p, len, &finished));
+		TRY(runs_log_read(s->api->runs, s->job, s->offset, p, len, &finished));
 		s->offset += *len;
 		if (*len || finished || !s->follow)
 			return NULL;
-		if (cancel_is_set(s->stopping))
+		if (cancel_is_set(s->api->stopping))
 			return err_new(ERR_CANCELED, "the server stops");
 		if (api_peer_gone(s->x))
 			return err_new(ERR_CANCELED, "the reader went away");
-		runs_wait(s->runs, seen, LOOK_EVERY, s->stopping);
+		TRY(api_still_may(s->api, s->x, s->scopes, &permitted));
+		if (!permitted)
+			return err_new(ERR_CANCELED, "the reader's token is not valid any more");
+		runs_wait(s->api->runs, seen, LOOK_EVERY, s->api->stopping);
 	}
 }
 
@@ -90,7 +93,7 @@ static void send_log(struct api_call *c, int status, const struct log_stream *ho
 struct err *api_log_read(struct api_call *c)
 {
 	AUTO(job_fini) struct job job = {0};
-	struct log_stream s = {.runs = c->api->runs, .x = c->x, .stopping = c->api->stopping};
+	struct log_stream s = {.api = c->api, .x = c->x, .scopes = c->route->scopes};
 	uint64_t length = 0;
 	int status = 200;
 	TRY(get_flag(c->x, "follow", &s.follow));
