@@ -197,6 +197,16 @@ void envlist_set(struct strvec *v, const char *key, const char *value)
 		strvec_push_take(v, entry);
 }
 
+void envlist_unset(struct strvec *v, const char *key)
+{
+	size_t len = strlen(key);
+	for (size_t i = 0; i < v->len;)
+		if (env_is(v->ptr[i], key, len))
+			strvec_remove(v, i);
+		else
+			i++;
+}
+
 const char *envlist_get(const struct strvec *v, const char *key)
 {
 	size_t len = strlen(key);

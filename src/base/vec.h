@@ -51,4 +51,5 @@ void strlist_free(char **list);
 
 /* Environment lists "K=V": set replaces in place or appends; get is NULL if absent. */
 void envlist_set(struct strvec *v, const char *key, const char *value);
+void envlist_unset(struct strvec *v, const char *key);
 const char *envlist_get(const struct strvec *v, const char *key);

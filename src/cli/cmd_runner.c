@@ -5,6 +5,7 @@
 #include "cli/build_args.h"
 #include "cli/cmds.h"
 #include "cli/job_text.h"
+#include "cli/terminal.h"
 #include "release/runner.h"
 
 #include <stdlib.h>
@@ -39,7 +40,9 @@ static const struct option options[] = {
 static void say(void *ctx, const char *line)
 {
 	struct cli *c = ctx;
-	fprintf(c->out, "%s\n", line);
+	AUTO_FREE char *clean = terminal_text(line);
+
+	fprintf(c->out, "%s\n", clean);
 	fflush(c->out);
 }
 
@@ -86,8 +89,6 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 	opt.repository = ra->repository;
 	opt.say_ctx = c;
 	opt.cancel = c->cancel;
-	fprintf(c->out, "runner %s takes jobs of %s\n", opt.name, opt.server);
-	fflush(c->out);
 	return runner_run(&opt);
 }
 

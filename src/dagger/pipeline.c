@@ -171,6 +171,8 @@ static struct err *run_program(const struct pipeline *p, int output_fd, struct b
 
 	TRY(arguments(p, &argv));
 	session_environment(dagger_server_port(p->server), p->token, &env);
+	/* It would be in the log of the first program that prints its environment. */
+	envlist_unset(&env, "COOPER_TOKEN");
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(errno, "making a pipe");
 	AUTO_FD int from = ends[0];

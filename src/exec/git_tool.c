@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define MAX_LINKS 20
+#define SILENCE_S "300"
 #define MAX_DEPTH 2000
 #define ANSWER_MAX ((size_t)256 << 20)
 
@@ -66,8 +67,14 @@ static void build_env(const struct git_call *c, struct strvec *env)
 	envlist_set(env, "GIT_ALLOW_PROTOCOL", "https:http:ssh:git:file");
 	envlist_set(env, "GIT_OPTIONAL_LOCKS", "0");
 	envlist_set(env, "LC_ALL", "C");
+	/* Without them a server that says nothing any more is waited for without end. */
+	if (!envlist_get(env, "GIT_HTTP_LOW_SPEED_LIMIT") && !envlist_get(env, "GIT_HTTP_LOW_SPEED_TIME")) {
+		envlist_set(env, "GIT_HTTP_LOW_SPEED_LIMIT", "1");
+		envlist_set(env, "GIT_HTTP_LOW_SPEED_TIME", SILENCE_S);
+	}
 	if (!envlist_get(env, "GIT_SSH_COMMAND") && !envlist_get(env, "GIT_SSH"))
-		envlist_set(env, "GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
+		envlist_set(env, "GIT_SSH_COMMAND",
+			"ssh -o BatchMode=yes -o ConnectTimeout=60 -o ServerAliveInterval=60");
 	if (c->index)
 		envlist_set(env, "GIT_INDEX_FILE", c->index);
 	if (c->ca_file)

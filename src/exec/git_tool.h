@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The git program: never asks on the terminal, runs no hooks of repositories, speaks only https, http, ssh,
- * git and file. Threads: any. Errors: the command and what git said.
+ * git and file; a server over HTTP that is silent for five minutes is given up. Threads: any. Errors: the
+ * command and what git said.
  */
 #pragma once
 

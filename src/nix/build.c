@@ -210,6 +210,7 @@ static struct err *take_from_program(struct store *s, const struct nix_work *w, 
 	const char *const argv[] = {path, NULL};
 	const struct process_stream_request rq = {
 		.argv = argv,
+		.unset = nix_unset,
 		.dir = w->scratch,
 		.as_outer_user = true,
 		.on_errout = nix_step_errout,

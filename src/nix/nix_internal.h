@@ -22,6 +22,9 @@ void nix_step_begin(struct nix_step *s, const struct nix_request *rq, uint32_t n
 void nix_step_end(struct nix_step *s, const struct err *e);
 void nix_step_errout(void *step, struct str text); /* as of process_stream.h */
 
+/* Variables that no program of a build inherits. */
+extern const char *const nix_unset[];
+
 /* Run one of Nix's programs, found by its name; its standard output is appended to out. An error says what
  * Nix said. */
 MUST_USE struct err *nix_run(

@@ -88,6 +88,9 @@ struct err *nix_find(const char *name, char **program)
 		"https://nixos.org/download");
 }
 
+/* builtins.getEnv reads what there is, and a streaming script may print it. */
+const char *const nix_unset[] = {"COOPER_TOKEN", NULL};
+
 static struct err *run(struct nix_step *step, const char *program, const char *const *args, struct buf *out)
 {
 	AUTO(process_stream_freep) struct process_stream *s = NULL;
@@ -97,6 +100,7 @@ static struct err *run(struct nix_step *step, const char *program, const char *c
 	strvec_push_all(&argv, args);
 	const struct process_stream_request rq = {
 		.argv = strvec_list(&argv),
+		.unset = nix_unset,
 		.dir = step->rq->root,
 		.as_outer_user = true,
 		.on_errout = nix_step_errout,

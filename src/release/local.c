@@ -31,6 +31,9 @@ static char *one_line(const char *text)
 	for (char *p = out; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = ' ';
+		else if ((unsigned char)*p == 0xc2 && (unsigned char)p[1] >= 0x80 &&
+			 (unsigned char)p[1] < 0xa0)
+			p[0] = p[1] = ' ';
 	if (!str_is_utf8(str_c(out)))
 		for (char *p = out; *p; p++)
 			if ((unsigned char)*p >= 0x80)

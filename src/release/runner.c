@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CLAIM_WAIT_S 20
 #define RETRY_FIRST (CLOCK_SECOND / 2)
@@ -50,7 +51,9 @@ static struct err *ended(struct runner *r, const struct claimed_job *c, const st
 	AUTO_FREE char *name = job_name(c);
 	clock_duration(took, text);
 	if (!told) {
-		runner_say(r, "%s: given up after %s: it is not this runner's any more", name, text);
+		runner_say(r, "%s: given up after %s: %s", name, text,
+			cancel_is_set(r->opt->cancel) ? "the runner stops"
+						      : "it is not this runner's any more");
 		return err_new(ERR_CANCELED, "%s was not finished here", name);
 	}
 	if (result->status == JOB_SUCCESS) {
@@ -71,8 +74,14 @@ static struct err *do_job(struct runner *r, const struct claimed_job *c, int64_t
 	int64_t start = clock_monotonic();
 	bool told = false;
 	runner_say(r, "%s: begun, for %s at %.12s", name, c->job.reference, c->run.commit);
-	TRY(runner_do_job(r, c, lease_time, &result, &told));
-	struct err *e = ended(r, c, &result, told, clock_monotonic() - start);
+	struct err *e = runner_do_job(r, c, lease_time, &result, &told);
+	if (e) {
+		AUTO_FREE char *why = err_text(e);
+		runner_say(r, "%s: given back: %s", name, why);
+		runner_pause(r->opt->cancel, BROKEN_PAUSE);
+		return e;
+	}
+	e = ended(r, c, &result, told, clock_monotonic() - start);
 	/* What a build a day ago was told exists nobody needs any more. */
 	err_ignore(store_lease_trim(engine_store(r->opt->engine), clock_now() - LEASE_AGE),
 		"it is done after the next job");
@@ -176,12 +185,21 @@ static struct err *open_runner(struct runner *r)
 	TRY(server_client_new(opt->engine, opt->server, NULL, &r->server));
 	char *seen = opt->repository ? mem_strdup(opt->repository) : remote_url_public(opt->git);
 	r->repository = seen ? seen : mem_strdup("");
+	TRY(engine_remote(opt->engine, &remote));
 	/* The registry at the same address takes the same token. */
 	const char *token = server_client_token(r->server);
+	return token ? remote_use_credentials(remote, server_client_host(r->server), "runner", str_c(token))
+		     : NULL;
+}
+
+/* What a job runs is to find it neither in its environment nor in that of this process (proc(5)). */
+static void forget_token(void)
+{
+	char *token = getenv("COOPER_TOKEN");
 	if (!token)
-		return NULL;
-	TRY(engine_remote(opt->engine, &remote));
-	return remote_use_credentials(remote, server_client_host(r->server), "runner", str_c(token));
+		return;
+	explicit_bzero(token, strlen(token));
+	unsetenv("COOPER_TOKEN");
 }
 
 static void runner_fini(struct runner *r)
@@ -196,16 +214,16 @@ static struct err *run_workers(struct runner *r)
 {
 	unsigned count = r->opt->once || !r->opt->jobs ? 1 : r->opt->jobs, made = 0;
 	pthread_t threads[JOBS_MAX];
-	struct err *e = NULL;
 	if (count > JOBS_MAX)
 		return err_new(ERR_USAGE, "at most %d jobs at once", JOBS_MAX);
-	for (; made + 1 < count && !e; made++)
-		if (pthread_create(&threads[made], NULL, worker, r) != 0)
-			e = err_new(ERR_IO, "starting a thread");
+	while (made + 1 < count && pthread_create(&threads[made], NULL, worker, r) == 0)
+		made++;
+	if (made + 1 < count)
+		runner_say(r, "only %u jobs at once: the system gives no more threads", made + 1);
 	(void)worker(r);
 	for (unsigned i = 0; i < made; i++)
 		pthread_join(threads[i], NULL);
-	return err_first(e, steal(&r->fatal));
+	return steal(&r->fatal);
 }
 
 struct err *runner_run(const struct runner_options *opt)
@@ -213,6 +231,9 @@ struct err *runner_run(const struct runner_options *opt)
 	struct runner r = {.opt = opt};
 	pthread_mutex_init(&r.lock, NULL);
 	struct err *e = open_runner(&r);
+	forget_token();
+	if (!e)
+		runner_say(&r, "runner %s takes jobs of %s", opt->name, opt->server);
 	if (!e)
 		e = run_workers(&r);
 	runner_fini(&r);

@@ -37,6 +37,6 @@ struct runner_options {
 };
 /*
  * Works until cancel is set (success), or the server refuses the token (ERR_DENIED). once: an error when the
- * job did not succeed, with its text.
+ * job did not succeed, with its text. $COOPER_TOKEN is taken out of the environment.
  */
 MUST_USE struct err *runner_run(const struct runner_options *opt);

@@ -2,6 +2,7 @@
 /* Shared by the files of the runner. */
 #pragma once
 
+#include "base/clock.h"
 #include "release/runner.h"
 
 #include <pthread.h>
@@ -18,6 +19,9 @@ struct runner {
 void runner_say(struct runner *r, const char *fmt, ...) PRINTF(2, 3);
 /* Sleep, or less when cancel is set. */
 void runner_pause(const struct cancel *cancel, int64_t ns);
+
+/* So long a runner whose own trouble (a full disk) failed a job leaves the next ones to others. */
+#define BROKEN_PAUSE (30 * CLOCK_SECOND)
 
 /* Do the job and tell the server. *result (caller calls job_result_fini) says how it ended here; *told false:
  * the server does not have it from us, because the job was lost or given back. */

@@ -37,6 +37,8 @@ struct held_job {
 	atomic_bool over;        /* nothing more is to be said */
 	_Atomic int64_t heard;   /* monotonic: when the server last said that the job is ours */
 	_Atomic int64_t silence; /* monotonic: when even unsent words are given up; 0: never */
+	uint64_t
+		acknowledged; /* bytes of the log that the server has; the uploading thread's until it ends */
 };
 
 static void lose(struct held_job *h, struct err *e)
@@ -129,30 +131,37 @@ static bool is_full(const struct held_job *h, const struct err *e, uint64_t size
 	return err_kind(e) == ERR_NO_SPACE && h->job->log_base + size > RUN_LOG_MAX;
 }
 
+/* What the server (or a proxy before it) does not take again and again must not keep the job from its end. */
+static bool is_refused(const struct held_job *h, const struct err *e, int64_t good)
+{
+	return err_kind(e) == ERR_INVALID && atomic_load(&h->written) &&
+	       clock_monotonic() - good > h->lease_time;
+}
+
 static void *upload(void *arg)
 {
 	struct held_job *h = arg;
 	AUTO_FREE char *piece = mem_alloc(PIECE);
-	uint64_t acknowledged = 0;
-	int64_t wait = LOOK_EVERY;
+	int64_t wait = LOOK_EVERY, good = clock_monotonic();
 	while (!atomic_load(&h->lost) && !out_of_time(h)) {
 		/* Asked first: what is written before it is set is seen after. */
 		bool written = atomic_load(&h->written);
-		size_t n = read_piece(h, acknowledged, piece);
+		size_t n = read_piece(h, h->acknowledged, piece);
 		if (!n && written)
 			break;
 		if (!n) {
 			runner_pause(NULL, LOOK_EVERY);
 			continue;
 		}
-		uint64_t before = acknowledged;
+		uint64_t before = h->acknowledged;
 		struct err *e =
-			server_append_log(h->r->server, h->job, before, str_n(piece, n), &acknowledged);
-		if (!e && acknowledged > before) {
+			server_append_log(h->r->server, h->job, before, str_n(piece, n), &h->acknowledged);
+		if (!e && h->acknowledged > before) {
 			wait = LOOK_EVERY;
+			good = clock_monotonic();
 			continue;
 		}
-		if (is_full(h, e, acknowledged + n)) {
+		if (is_full(h, e, h->acknowledged + n) || is_refused(h, e, good)) {
 			err_ignore(e, "the beginning of the log is what counts");
 			break;
 		}
@@ -193,6 +202,9 @@ static struct err *work(struct held_job *h, FILE *log, struct job_result *result
 	const struct runner_options *opt = h->r->opt;
 	AUTO_FREE char *dir = NULL;
 	AUTO(repo_freep) struct repo *repo = NULL;
+	AUTO_FREE char *remote = runner_clean_url(opt->git);
+	/* It may take long, and fail: then it is all that the log has. */
+	fprintf(log, "runner %s checks out %s of %s\n", opt->name, h->job->run.commit, remote);
 	TRY(runner_checkout(h->r, h->job->run.commit, h->scratch, h->cancel, &dir));
 	TRY(repo_open(dir, &repo));
 	const struct job_work w = {
@@ -232,8 +244,23 @@ static struct err *tell_once(struct held_job *h, const struct job_result *result
 	return server_finish(h->r->server, h->job, result);
 }
 
+/* A result that the server calls wrong stays wrong; that there was one it can still be told. */
+static void replace_refused(struct held_job *h, struct err *e, struct job_result *result)
+{
+	AUTO_FREE char *why = err_text(e);
+	bool again = result->status == JOB_FAILURE && !result->digest && !result->inputs;
+	if (again && cstr_starts(result->error, "its result was refused")) {
+		lose(h, e);
+		return;
+	}
+	err_free(e);
+	job_result_fini(result);
+	*result = (struct job_result){.status = JOB_FAILURE};
+	result->error = mem_printf("its result was refused: %.1000s", why);
+}
+
 /* Until the server has it, or says that it does not want it. */
-static void tell(struct held_job *h, const struct job_result *result, bool *told)
+static void tell(struct held_job *h, struct job_result *result, bool *told)
 {
 	int64_t wait = LOOK_EVERY;
 	*told = false;
@@ -246,6 +273,10 @@ static void tell(struct held_job *h, const struct job_result *result, bool *told
 		if (is_lost(h, e)) {
 			lose(h, e);
 			return;
+		}
+		if (err_kind(e) == ERR_INVALID) {
+			replace_refused(h, e, result);
+			continue;
 		}
 		err_ignore(e, "it is told again");
 		runner_pause(NULL, wait);
@@ -268,13 +299,6 @@ static struct err *open_job(struct held_job *h, FILE **log)
 	return NULL;
 }
 
-static void closep(FILE **f)
-{
-	if (*f)
-		fclose(*f);
-	*f = NULL;
-}
-
 static void held_job_fini(struct held_job *h)
 {
 	fd_closep(&h->log_fd);
@@ -284,29 +308,64 @@ static void held_job_fini(struct held_job *h)
 	cancel_freep(&h->cancel);
 }
 
+/* A line after what the server has of the log. */
+static void add_line(struct held_job *h, const char *line)
+{
+	err_ignore(server_append_log(h->r->server, h->job, h->acknowledged, str_c(line), &h->acknowledged),
+		"the result tells the rest");
+}
+
+static void work_to_the_end(struct held_job *h, FILE *log, struct job_result *result, pthread_t upload_thread)
+{
+	work_with_log(h, log, result);
+	bool whole = !ferror(log);
+	whole = fclose(log) == 0 && whole;
+	atomic_store(&h->written, true);
+	pthread_join(upload_thread, NULL);
+	if (!whole)
+		add_line(h, "\nthe log is not whole: the runner could not write all of it to its disk\n");
+}
+
+/* Until the job has a result, of whatever kind. */
+static void do_held_job(struct held_job *h, struct job_result *result)
+{
+	pthread_t upload_thread;
+	FILE *log = NULL;
+	struct err *e = open_job(h, &log);
+	int failed = e ? 0 : pthread_create(&upload_thread, NULL, upload, h);
+	if (failed) {
+		fclose(log);
+		e = err_sys(failed, "starting a thread");
+	}
+	if (!e) {
+		work_to_the_end(h, log, result, upload_thread);
+		return;
+	}
+	AUTO_FREE char *why = err_text(e);
+	AUTO_FREE char *line = mem_printf("the runner could not begin: %s\n", why);
+	err_free(e);
+	*result = (struct job_result){.status = JOB_FAILURE, .error = mem_strndup(line, strlen(line) - 1)};
+	add_line(h, line);
+}
+
 struct err *runner_do_job(struct runner *r, const struct claimed_job *job, int64_t lease_time,
 	struct job_result *result, bool *told)
 {
 	AUTO(held_job_fini)
 	struct held_job h = {
 		.r = r, .job = job, .lease_time = lease_time, .log_fd = -1, .cancel = cancel_new()};
-	pthread_t heart_thread, upload_thread;
-	AUTO(closep) FILE *log = NULL;
+	pthread_t heart_thread;
 	atomic_store(&h.heard, clock_monotonic());
-	TRY(open_job(&h, &log));
-	if (pthread_create(&heart_thread, NULL, heart, &h) != 0)
-		return err_new(ERR_IO, "starting a thread for a job");
-	struct err *e = pthread_create(&upload_thread, NULL, upload, &h) != 0
-				? err_new(ERR_IO, "starting a thread for a job")
-				: NULL;
-	if (!e) {
-		work_with_log(&h, log, result);
-		closep(&log);
-		atomic_store(&h.written, true);
-		pthread_join(upload_thread, NULL);
-		tell(&h, result, told);
+	int failed = pthread_create(&heart_thread, NULL, heart, &h);
+	if (failed) {
+		err_ignore(server_give_back(r->server, job), "it goes back when its lease is over");
+		return err_sys(failed, "starting a thread for a job");
 	}
+	do_held_job(&h, result);
+	tell(&h, result, told);
 	atomic_store(&h.over, true);
 	pthread_join(heart_thread, NULL);
-	return e;
+	if (h.log_fd < 0 && !r->opt->once)
+		runner_pause(r->opt->cancel, BROKEN_PAUSE);
+	return NULL;
 }

@@ -21,7 +21,7 @@ static struct err *check_text(const char *text, const char *what, bool needed)
 	if (!str_is_utf8(str_n(text, len)))
 		return err_new(ERR_INVALID, "the %s of a run is not UTF-8", what);
 	for (const unsigned char *p = (const unsigned char *)text; *p; p++)
-		if (*p < 0x20 || *p == 0x7f)
+		if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0))
 			return err_new(ERR_INVALID, "the %s of a run has a control character", what);
 	return NULL;
 }

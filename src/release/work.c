@@ -19,11 +19,12 @@ static void write_head(const struct job_work *w)
 	fflush(w->log);
 }
 
-static void write_end(const struct job_work *w, const struct job_result *r)
+/* The job's own time of start is of the server's clock. */
+static void write_end(const struct job_work *w, const struct job_result *r, int64_t began)
 {
 	char took[CLOCK_TEXT_MAX];
 
-	clock_duration(clock_now() - w->job->job.started, took);
+	clock_duration(clock_monotonic() - began, took);
 	if (r->status == JOB_SUCCESS)
 		fprintf(w->log, "%s %s@%s in %s\n", r->already ? "already published:" : "published",
 			w->job->job.reference, r->digest, took);
@@ -95,6 +96,7 @@ struct err *job_execute(struct engine *e, const struct job_work *w, struct job_r
 	AUTO_FREE char *failed_text = NULL;
 	struct event_stream *events = NULL;
 	void *state = NULL;
+	int64_t began = clock_monotonic();
 
 	*out = (struct job_result){.status = JOB_SUCCESS};
 	write_head(w);
@@ -106,6 +108,6 @@ struct err *job_execute(struct engine *e, const struct job_work *w, struct job_r
 		out->error = err_text(why);
 		err_ignore(why, "it is the job's result");
 	}
-	write_end(w, out);
+	write_end(w, out, began);
 	return NULL;
 }

@@ -47,6 +47,7 @@ static struct err *start(struct process_stream *s)
 	const struct spawn_request rq = {
 		.argv = strvec_list(&s->argv),
 		.env = s->rq.env,
+		.unset = s->rq.unset,
 		.dir = s->rq.dir,
 		.in = in,
 		.out = out,

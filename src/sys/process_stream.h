@@ -15,9 +15,10 @@
 #include <stddef.h>
 
 struct process_stream_request {
-	const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
-	const char *const *env;  /* NULL: ours */
-	const char *dir;         /* NULL: ours */
+	const char *const *argv;  /* NULL-terminated; argv[0] is looked up in PATH */
+	const char *const *env;   /* NULL: ours */
+	const char *const *unset; /* names taken out of ours; may be NULL */
+	const char *dir;          /* NULL: ours */
 	/* Run as the user that started us, also where we are root of a user namespace of ours: for programs
 	 * that do other things as root. */
 	bool as_outer_user;

@@ -130,6 +130,10 @@ static void test_envlist(void **state)
 	/* A name that a foreign list holds twice is there once after set, even if set to its own value. */
 	envlist_set(&v, "A", envlist_get(&v, "A"));
 	list_is(&v, "A=2;AB=x=y;E=;NOVALUE;");
+	strvec_push(&v, "A=again");
+	envlist_unset(&v, "A");
+	envlist_unset(&v, "B");
+	list_is(&v, "AB=x=y;E=;NOVALUE;");
 }
 
 int main(void)

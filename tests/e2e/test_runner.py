@@ -3,7 +3,9 @@
 
 import http.server
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -191,6 +193,73 @@ def test_tokens(bare, runner, lab):
         number = queue(api, runner, lab, "web")
         runner(*args(api, lab, "--once"))
         assert state(api, number)[0] == "success"
+
+
+def test_the_token_is_for_the_runner_alone(bare, runner, lab, tmp_path):
+    """Neither the environment of a container.py nor that of the runner itself shows it."""
+    tokens = {name: bare("token", "create", name, *[a for s in scopes for a in ("--scope", s)]).out.strip() for name, *scopes in (("me", "admin"), ("builder", "runner", "push"))}
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\necho token: ${COOPER_TOKEN-none}\ntr '\\0' '\\n' < /proc/$PPID/environ | grep -c '^COOPER_TOKEN=.'\nexit 3\n")
+    fake.chmod(0o755)
+    lab.write("containers/py/container.py", 'VERSION = "1"\n')
+    lab.commit("a pipeline")
+    env = {"COOPER_PYTHON": str(fake), "COOPER_TOKEN": tokens["builder"]}
+    with bare.serving() as address:
+        api = Api(address, tokens["me"])
+        number = queue(api, runner, lab, "py")
+        runner(*args(api, lab, "--once"), code=1, env=env)
+        said = log(api, number)
+    assert re.search(r"token: none\n(#\S+ \S+ )?0\n", said), said
+    local = runner("release", "py", cwd=lab.repo, code=1, env=env)
+    assert "token: none" in local.out + local.err and tokens["builder"] not in local.out + local.err
+
+
+def test_a_token_that_is_deleted_while_its_claim_waits(bare, runner, lab):
+    tokens = {name: bare("token", "create", name, "--scope", scope).out.strip() for name, scope in (("me", "admin"), ("builder", "runner"))}
+    with bare.serving() as address:
+        api = Api(address, tokens["me"])
+        proc = runner.start(*args(api, lab), env={"COOPER_TOKEN": tokens["builder"]})
+        wait_until(lambda: next(t for t in api("GET", "/tokens").json["tokens"] if t["name"] == "builder")["used"], proc)
+        bare("token", "rm", "builder")
+        number = queue(api, runner, lab, "web")
+        assert "not valid any more" in end(proc, 1)
+        job = api("GET", f"/runs/{number}").json["jobs"][0]
+        assert (job["status"], job["tries"]) == ("waiting", 0)
+
+
+def test_a_runner_whose_store_is_broken(server, runner, lab):
+    """It says why, in the run too, and leaves what comes next to others for a while."""
+    proc = runner.start(*args(server, lab))
+    assert "takes jobs of" in proc.stdout.readline()
+    shutil.rmtree(runner.home / "tmp")
+    (runner.home / "tmp").write_text("not a folder\n")
+    numbers = [queue(server, bare_plan, lab, "web") for bare_plan in [Cooper(lab.top / "client")] * 2]
+    wait_until(lambda: state(server, numbers[0])[0] == "failure", proc)
+    assert "the runner could not begin" in state(server, numbers[0])[1] and "could not begin" in log(server, numbers[0])
+    assert state(server, numbers[1])[0] == "waiting"
+    proc.terminate()
+    assert "could not begin" in end(proc)
+
+
+def test_logs_do_not_steer_a_terminal(server, runner):
+    """Of what a runner sends a terminal gets text and colours, a file gets all."""
+    job = {"kind": "dockerfile", "version": "1", "tag": "v1", "reference": "127.0.0.1:5000/lab/x:v1", "label": "k8s"}
+    server("POST", "/runs", {"container": "x", "commit": "0" * 40, "jobs": [job]}, expect=201)
+    claimed = server("POST", "/jobs/claim", {"runner": "r", "labels": ["k8s"]}, expect=200).json
+    lease, path = {"Cooper-Lease": claimed["lease"]}, f"/jobs/{claimed['job']['id']}"
+    sent = b"\x1b[32mgreen\x1b[0m \x1b]0;title\x07\x1b[2Jend\xc2\x9b2J \xff\n"
+    server("POST", f"{path}/log?offset=0", sent, lease, expect=200)
+    server("POST", f"{path}/result", {"status": "failure", "error": "it \x1b[2J failed"}, lease, expect=204)
+    command = ["logs", "1", "-j", "0", "--via", f"http://{server.address}"]
+    master, slave = os.openpty()
+    assert runner.start(*command, stdout=slave).wait(30) == 0
+    os.close(slave)
+    assert os.read(master, 1000) == b"\x1b[32mgreen\x1b[0m end2J \xff\r\n"
+    os.close(master)
+    with (runner.home / "log").open("wb") as out:
+        assert runner.start(*command, stdout=out).wait(30) == 0
+    assert (runner.home / "log").read_bytes() == sent
+    assert "it ?[2J failed" in runner("logs", "1", "--via", f"http://{server.address}").out
 
 
 def test_release_and_logs(server, runner, lab, bare, tmp_path):

@@ -4,6 +4,7 @@
 
 #include "../repo/git_fixture.h"
 
+#include "base/clock.h"
 #include "base/path.h"
 #include "registry/registry.h"
 #include "release/local.h"
@@ -128,6 +129,7 @@ static void odd_subjects(void **state)
 	AUTO_FREE char *longest = mem_zalloc(3001);
 	static const char *const subjects[][2] = {
 		{"plain \xc3\xa9", "plain \xc3\xa9"},
+		{"c1 \xc2\x9b[2J \xc2\xa9", "c1   [2J \xc2\xa9"},
 		{"bad \xff\tand\x1b[0m", "bad ? and [0m"},
 	};
 
@@ -181,6 +183,27 @@ static void a_cancelled_run(void **state)
 	cancel_set(cancel);
 	work_off(r, n, cancel);
 	assert_state(runs, n, 0, "cancelled (cancelled)");
+}
+
+/* The server's clock, which says when a job was begun, need not be ours. */
+static void another_clock(void **state)
+{
+	(void)state;
+	AUTO(repo_freep) struct repo *r = open_at("lab");
+	AUTO(release_plan_fini) struct release_plan plan = {0};
+	int64_t n = queue(r, "web", &plan);
+	AUTO(claimed_job_fini) struct claimed_job job = claim_job(runs, RUN_VIA_LOCAL, n, true);
+	AUTO(job_result_fini) struct job_result result = {0};
+	AUTO_FREE char *said = NULL;
+	size_t len = 0;
+	FILE *log = open_memstream(&said, &len);
+	job.job.started -= 5 * 3600 * CLOCK_SECOND;
+	const struct job_work w = {.repo = r, .job = &job, .log = log, .text = &text};
+
+	assert_ok(job_execute(engine, &w, &result));
+	fclose(log);
+	assert_int_equal(result.status, JOB_SUCCESS);
+	assert_null(strstr(said, " in 5h"));
 }
 
 static struct err *no(void *ctx)
@@ -244,6 +267,7 @@ int main(void)
 		WORK_TEST(odd_subjects),
 		WORK_TEST(a_failure),
 		WORK_TEST(a_cancelled_run),
+		WORK_TEST(another_clock),
 		WORK_TEST(not_allowed_to_publish),
 		WORK_TEST(another_reference),
 	};
