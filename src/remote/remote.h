@@ -90,7 +90,8 @@ MUST_USE struct err *remote_pull(struct remote *r, const struct reference *ref, 
  * same digest is success (*already set). */
 MUST_USE struct err *remote_push(struct remote *r, const struct descriptor *image, const struct reference *to,
 	bool overwrite, const struct transfer_io *io, bool *already);
-/* All tags (paging followed), sorted bytewise. No such repository: empty. */
+/* All tags (paging followed), sorted bytewise; what is none by its grammar is left out. No such repository:
+ * empty. */
 MUST_USE struct err *remote_tags(
 	struct remote *r, const struct reference *repo, const struct transfer_io *io, struct strvec *out);
 /* Use these for a host from now on, instead of those in files; user NULL: no longer. Nothing is checked or

@@ -111,6 +111,7 @@ struct err *remote_tags(
 		return err_wrap(e, "listing the tags of %s/%s", repo->registry, repo->repository);
 	sort_unique(&tags);
 	for (size_t i = 0; i < tags.len; i++)
-		strvec_push(out, tags.ptr[i]);
+		if (tag_valid(str_c(tags.ptr[i]))) /* others go into URLs, and to terminals */
+			strvec_push(out, tags.ptr[i]);
 	return NULL;
 }

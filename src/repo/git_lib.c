@@ -77,6 +77,7 @@ FREEP(git_odb, git_odb_free)
 FREEP(git_revwalk, git_revwalk_free)
 FREEP(git_diff, git_diff_free)
 FREEP(git_config, git_config_free)
+FREEP(git_index, git_index_free)
 FREEP(git_config_iterator, git_config_iterator_free)
 FREEP(git_status_list, git_status_list_free)
 #undef FREEP

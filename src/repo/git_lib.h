@@ -18,6 +18,10 @@
 	X(git_repository_path)                 \
 	X(git_repository_commondir)            \
 	X(git_repository_odb)                  \
+	X(git_repository_index)                \
+	X(git_index_entrycount)                \
+	X(git_index_get_byindex)               \
+	X(git_index_free)                      \
 	X(git_repository_head_unborn)          \
 	X(git_revparse_single)                 \
 	X(git_object_peel)                     \
@@ -102,5 +106,6 @@ void git_odb_freep(git_odb **p);
 void git_revwalk_freep(git_revwalk **p);
 void git_diff_freep(git_diff **p);
 void git_config_freep(git_config **p);
+void git_index_freep(git_index **p);
 void git_config_iterator_freep(git_config_iterator **p);
 void git_status_list_freep(git_status_list **p);

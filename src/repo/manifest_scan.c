@@ -259,6 +259,35 @@ static struct err *scan_folder(struct scan *s, const char *dir, const char *serv
 	return NULL;
 }
 
+/* Of each folder the first that a sparse checkout leaves out: what is not there must not pass for good. */
+static struct err *scan_kept_out(struct scan *s, const char *root)
+{
+	AUTO_STRVEC struct strvec paths = {0};
+	AUTO_FREE char *before = NULL;
+	if (s->commit)
+		return NULL;
+	TRY(repo_kept_out(s->repo, root, &paths));
+	for (size_t i = 0; i < paths.len; i++) {
+		const char *path = paths.ptr[i];
+		AUTO_FREE char *dir = path_dir(path);
+		if (!is_manifest(path_base(path)) || map_has(s->seen, str_c(path)) || cstr_eq(dir, before))
+			continue;
+		mem_freep(&before);
+		before = mem_strdup(dir);
+		scan_problem(s, path,
+			mem_printf("%s is not in the work tree, as it is a sparse checkout: "
+				   "git sparse-checkout add %s",
+				path, root));
+	}
+	return NULL;
+}
+
+static struct err *scan_root(struct scan *s, const char *root)
+{
+	TRY(scan_folder(s, root, NULL, 0));
+	return scan_kept_out(s, root);
+}
+
 struct err *manifests_scan(struct repo *r, const struct repo_config *cfg, const struct commit *c,
 	const char *prefix, struct manifest_scan *out)
 {
@@ -268,7 +297,7 @@ struct err *manifests_scan(struct repo *r, const struct repo_config *cfg, const 
 	finding_init(&s.all, STR(""), "", "", prefix);
 	struct err *e = NULL;
 	for (size_t i = 0; i < cfg->manifests.len && !e; i++)
-		e = scan_folder(&s, cfg->manifests.ptr[i], NULL, 0);
+		e = scan_root(&s, cfg->manifests.ptr[i]);
 	if (!e) {
 		judge_sentinels(&s.all);
 		*out = (struct manifest_scan){0};

@@ -53,6 +53,8 @@ MUST_USE struct err *repo_dirty(struct repo *r, const char *path, bool *dirty, s
 /* Is the commit reachable from any remote-tracking branch? Without any remote: *has_remote false and *pushed
  * true. */
 MUST_USE struct err *repo_is_pushed(struct repo *r, const struct commit *c, bool *pushed, bool *has_remote);
+/* Paths below dir that git keeps out of the work tree (git sparse-checkout), sorted. */
+MUST_USE struct err *repo_kept_out(struct repo *r, const char *dir, struct strvec *out);
 /* Paths that differ between a commit and the work tree, removed ones too, sorted. Untracked files count,
  * ignored ones do not. */
 MUST_USE struct err *repo_changed(struct repo *r, const struct commit *base, struct strvec *out);

@@ -183,3 +183,19 @@ struct err *repo_list_at(struct repo *r, const struct commit *c, const char *pat
 	strvec_push_all(out, strvec_list(&names));
 	return NULL;
 }
+
+struct err *repo_kept_out(struct repo *r, const char *dir, struct strvec *out)
+{
+	AUTO(git_index_freep) git_index *index = NULL;
+	TRY(repo_check_path(dir));
+	int rc = r->g->git_repository_index(&index, r->git);
+	if (rc < 0)
+		return repo_git_error(r, rc, "reading the index of %s", r->root);
+	size_t count = r->g->git_index_entrycount(index);
+	for (size_t i = 0; i < count; i++) {
+		const git_index_entry *e = r->g->git_index_get_byindex(index, i);
+		if ((e->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) && path_below(e->path, dir))
+			strvec_push(out, e->path);
+	}
+	return NULL;
+}

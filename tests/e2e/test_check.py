@@ -411,6 +411,15 @@ def test_what_changed_is_looked_at(cooper, wide):
         (wide.repo / path).unlink() if before is None else wide.write(path, before)
 
 
+def test_a_sparse_checkout_is_no_excuse(cooper, wide):
+    wide.git("sparse-checkout", "set", "argocd/manifests/web", "containers")
+    got = check(cooper, wide, "--offline", "--all", code=3)
+    assert got.rules("error") == ["manifest"] and got.violations[0]["file"] == "argocd/manifests/api/kustomization.yaml"
+    assert "git sparse-checkout add argocd/manifests" in got.message("manifest")
+    wide.git("sparse-checkout", "disable")
+    assert check(cooper, wide, "--offline", "--all", code=0).rules("error") == []
+
+
 def test_containers_that_changed_are_looked_at(cooper, wide):
     wide.git("switch", "-q", "-c", "topic")
     wide.write("containers/web/Dockerfile", "FROM x\n")

@@ -46,6 +46,15 @@ def test_a_pinned_tag_that_is_no_release(cooper, lab):
     assert "beta                         pinned at argocd/manifests/web/d.yaml:6, but not in the registry\n" in shown
 
 
+def test_tags_that_are_none(cooper, lab):
+    tags = ["v1.0.0-1234567", "v1\x1b[31m-1234567", "v2\n-1234567", "v3/../../x", "v" + "9" * 200, "", "v4 -1234567"]
+    with scripted_registry() as registry:
+        registry.answers["list?n=1000"] = Answer(200, {"Content-Type": "application/json"}, json.dumps({"name": "team/web", "tags": tags}).encode())
+        lab.write("cooper.yaml", f"registry: {registry.address}\nnamespace: team\n")
+        assert [tag["tag"] for tag in listed(cooper, lab, "web", "--all")["web"]["tags"]] == tags[:1]
+        assert {line.split("/")[-1] for line in registry.asked()} == set(tags[:1])
+
+
 def test_pages_of_tags(cooper, lab, tmp_path):
     tags = [f"v1.{i}.0-{lab.first[:7]}" for i in range(8)]
     other = Cooper(tmp_path / "other")
