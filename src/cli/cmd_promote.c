@@ -233,7 +233,7 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 	TRY(engine_open(&c->engine, &eng));
 	AUTO_FREE char *logs = path_join(engine_home(eng), "logs");
 	TRY(display_new(c->err, a->progress, logs, &d));
-	struct job_text_shown shown = {c, a->progress};
+	struct job_text_shown shown = {c, a->progress, &via};
 	const struct job_text text = job_text_shown(&shown);
 	rq.text = &text;
 	rq.engine = eng;

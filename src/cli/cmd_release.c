@@ -155,8 +155,9 @@ static void tell_number(struct releasing *r, const struct item *it, const char *
 	fprintf(r->c->out, "run %lld", (long long)it->number);
 	if (url)
 		fprintf(r->c->out, "  %s", url);
+	AUTO_FREE char *command = via_command(&it->via, "cooper logs %lld%s", (long long)it->number, how);
 	if (*how)
-		fprintf(r->c->out, "  (cooper logs %lld%s)", (long long)it->number, how);
+		fprintf(r->c->out, "  (%s)", command);
 	fprintf(r->c->out, "\n");
 	fflush(r->c->out);
 }
@@ -215,7 +216,7 @@ static struct err *tell_result(struct releasing *r, const struct item *it, const
 
 static struct err *work_here(struct releasing *r, struct item *it)
 {
-	struct job_text_shown shown = {r->c, r->args->progress};
+	struct job_text_shown shown = {r->c, r->args->progress, &it->via};
 	struct job_text text = job_text_shown(&shown);
 	const struct local_work w = {
 		.runs = r->runs,
@@ -248,9 +249,10 @@ static struct err *watch(struct releasing *r, struct item *it)
 		.live = true,
 	};
 	struct err *e = r->args->follow ? follow_run(&f, it->number) : NULL;
-	if (err_kind(e) == ERR_CANCELED)
-		return err_hint(e, "run %lld goes on; cooper cancel %lld stops it", (long long)it->number,
-			(long long)it->number);
+	if (err_kind(e) == ERR_CANCELED) {
+		AUTO_FREE char *command = via_command(&it->via, "cooper cancel %lld", (long long)it->number);
+		return err_hint(e, "run %lld goes on; %s stops it", (long long)it->number, command);
+	}
 	TRY(e);
 	return r->args->follow || r->args->json ? tell_result(r, it, &source) : NULL;
 }

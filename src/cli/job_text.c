@@ -89,7 +89,8 @@ static struct err *shown_open(
 		open_text_free(t);
 		return e;
 	}
-	AUTO_FREE char *hint = mem_printf("cooper logs %lld -j %u", (long long)job->job.run, job->job.index);
+	AUTO_FREE char *hint =
+		via_command(s->via, "cooper logs %lld -j %u", (long long)job->job.run, job->job.index);
 	display_set_log_hint(t->shown, hint);
 	/* First what must not be lost. */
 	display_listen(t->shown, *events);

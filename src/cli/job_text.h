@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cli/command.h"
+#include "cli/via.h"
 #include "release/work.h"
 
 /* The log alone. */
@@ -13,5 +14,6 @@ struct job_text job_text_log(void);
 struct job_text_shown {
 	struct cli *c;
 	const char *progress;
+	const struct via *via; /* where the run is; for hints */
 };
 struct job_text job_text_shown(struct job_text_shown *ctx);

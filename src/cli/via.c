@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/via.h"
 
+#include "base/mem.h"
 #include "repo/repo.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 
 struct err *via_choose(const char *text, const char *configured, struct via *out)
@@ -12,20 +14,30 @@ struct err *via_choose(const char *text, const char *configured, struct via *out
 	if (env && *env)
 		configured = env;
 	if (text && (cstr_starts(text, "http://") || cstr_starts(text, "https://")))
-		*out = (struct via){RUN_VIA_SERVER, text};
+		*out = (struct via){RUN_VIA_SERVER, text, cstr_eq(text, configured) ? NULL : text};
 	else if (!text)
-		*out = configured ? (struct via){RUN_VIA_SERVER, configured}
-				  : (struct via){RUN_VIA_LOCAL, NULL};
+		*out = configured ? (struct via){RUN_VIA_SERVER, configured, NULL}
+				  : (struct via){RUN_VIA_LOCAL, NULL, NULL};
 	else if (cstr_eq(text, "local"))
-		*out = (struct via){RUN_VIA_LOCAL, NULL};
+		*out = (struct via){RUN_VIA_LOCAL, NULL, configured ? text : NULL};
 	else if (cstr_eq(text, "server") && configured)
-		*out = (struct via){RUN_VIA_SERVER, configured};
+		*out = (struct via){RUN_VIA_SERVER, configured, NULL};
 	else if (cstr_eq(text, "server"))
 		return err_hint(err_new(ERR_USAGE, "--via server: cooper.yaml names no server"),
 			"add a line: server: https://cooper.example, or set COOPER_SERVER");
 	else
 		return err_new(ERR_USAGE, "--via is local or server (or the URL of one), not \"%s\"", text);
 	return NULL;
+}
+
+char *via_command(const struct via *v, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	AUTO_FREE char *command = mem_vprintf(fmt, ap);
+	va_end(ap);
+	return v->need ? mem_printf("%s --via %s", command, v->need) : steal(&command);
 }
 
 static struct err *configured_here(struct repo_config *cfg)

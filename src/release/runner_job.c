@@ -27,7 +27,7 @@
 struct held_job {
 	struct runner *r;
 	const struct claimed_job *job;
-	int64_t lease_time;
+	int64_t lease_time, begun;
 	char *scratch;
 	int log_fd;              /* the file, to be read */
 	struct cancel *cancel;   /* the work is to stop */
@@ -210,6 +210,7 @@ static struct err *work(struct held_job *h, FILE *log, struct job_result *result
 	const struct job_work w = {
 		.repo = repo,
 		.job = h->job,
+		.begun = h->begun,
 		.allow_insecure = opt->allow_insecure,
 		.own_registry = server_client_host(h->r->server),
 		.log = log,
@@ -355,7 +356,8 @@ struct err *runner_do_job(struct runner *r, const struct claimed_job *job, int64
 	struct held_job h = {
 		.r = r, .job = job, .lease_time = lease_time, .log_fd = -1, .cancel = cancel_new()};
 	pthread_t heart_thread;
-	atomic_store(&h.heard, clock_monotonic());
+	h.begun = clock_monotonic();
+	atomic_store(&h.heard, h.begun);
 	int failed = pthread_create(&heart_thread, NULL, heart, &h);
 	if (failed) {
 		err_ignore(server_give_back(r->server, job), "it goes back when its lease is over");

@@ -96,7 +96,7 @@ struct err *job_execute(struct engine *e, const struct job_work *w, struct job_r
 	AUTO_FREE char *failed_text = NULL;
 	struct event_stream *events = NULL;
 	void *state = NULL;
-	int64_t began = clock_monotonic();
+	int64_t began = w->begun ? w->begun : clock_monotonic();
 
 	*out = (struct job_result){.status = JOB_SUCCESS};
 	write_head(w);

@@ -32,6 +32,7 @@ struct job_work {
 	 * again at the commit, which then counts as pushed unless force is set (as in release_request). */
 	const struct release_plan *plan;
 	bool force, allow_insecure;
+	int64_t begun; /* clock_monotonic of its begin; 0: now */
 	/* "host:port": where images of the default registry are pushed to; NULL: this process's store. */
 	const char *own_registry;
 	FILE *log; /* gets the whole log, failure included */

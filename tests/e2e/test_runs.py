@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -297,6 +298,15 @@ def test_who_follows_may_leave(lab):
     lab.open_gate()
     assert reader.stderr.read() == "" and reader.wait(60) == 141
     lab("logs", 2, "-j", 0, "-f", "--exit-status")
+
+
+def test_commands_that_are_told_find_the_run(lab):
+    """A server is configured, --via names another place: what is told to do next says so."""
+    env = {"COOPER_SERVER": "http://127.0.0.1:9"}
+    said = lab("release", "web", "--via", "local", "--detach", env=env).out
+    command = re.search(r"run (\d+)  \(cooper (.*)\)", said)
+    assert command and command[2].endswith("--via local"), said
+    assert "published" in lab(*command[2].split(), env=env).out
 
 
 def test_a_changed_work_tree(lab):
