@@ -180,6 +180,16 @@ struct err *runs_expire_local(struct runs *r)
 	return runs_tx_end(r, end_orphans(r));
 }
 
+struct err *runs_expire_local_if_possible(struct runs *r)
+{
+	struct err *e = runs_expire_local(r);
+
+	if (err_kind(e) != ERR_NO_SPACE)
+		return e;
+	err_ignore(e, "it is done once there is space");
+	return NULL;
+}
+
 struct err *runs_expire(struct runs *r)
 {
 	bool any = false;

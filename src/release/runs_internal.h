@@ -72,6 +72,8 @@ MUST_USE struct err *runs_no_such_run(struct runs *r, int64_t number);
 
 /* What dead local holders left; takes mu for itself. */
 MUST_USE struct err *runs_expire_local(struct runs *r);
+/* For who only reads: on a full disk what there is can still be shown. */
+MUST_USE struct err *runs_expire_local_if_possible(struct runs *r);
 
 /* ---- runs_log.c: inside a write transaction ---- */
 

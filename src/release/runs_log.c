@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,6 +61,16 @@ struct err *runs_log_write(struct runs *r, int64_t job_id, struct str bytes, uin
 	return write_at(fd, bytes, at);
 }
 
+/* Of a log of size bytes. */
+static bool ends_with(int fd, uint64_t size, const char *line)
+{
+	size_t len = strlen(line) + 1;
+	AUTO_FREE char *last = mem_zalloc(len + 1);
+
+	return size >= len && pread(fd, last, len, (off_t)(size - len)) == (ssize_t)len &&
+	       last[len - 1] == '\n' && memcmp(last, line, len - 1) == 0;
+}
+
 struct err *runs_log_say(struct runs *r, int64_t job_id, const char *line)
 {
 	AUTO_FD int fd = -1;
@@ -67,6 +78,9 @@ struct err *runs_log_say(struct runs *r, int64_t job_id, const char *line)
 	char last = '\n';
 
 	TRY(open_log(r, job_id, O_RDWR | O_CREAT, &fd, &size));
+	/* A transaction that was rolled back (a full disk) left it there. */
+	if (ends_with(fd, size, line))
+		return NULL;
 	if (size && pread(fd, &last, 1, (off_t)size - 1) < 0)
 		return err_sys(errno, "reading the log of a job");
 	AUTO_FREE char *text = mem_printf("%s%s\n", last == '\n' ? "" : "\n", line);
@@ -108,7 +122,7 @@ static struct err *read_log(struct runs *r, int64_t job_id, uint64_t offset, voi
 struct err *runs_log_read(
 	struct runs *r, int64_t job_id, uint64_t offset, void *p, size_t *len, bool *finished)
 {
-	TRY(runs_expire_local(r));
+	TRY(runs_expire_local_if_possible(r));
 	WITH_RUNS(r);
 	AUTO(job_fini) struct job j = {0};
 	bool found = false;

@@ -235,7 +235,7 @@ static struct err *read_runs(struct runs *r, int64_t before, size_t limit, struc
 
 struct err *runs_list(struct runs *r, int64_t before, size_t limit, struct vec *out)
 {
-	TRY(runs_expire_local(r));
+	TRY(runs_expire_local_if_possible(r));
 	WITH_RUNS(r);
 	struct vec all = VEC_OF(struct run);
 	struct err *e = read_runs(r, before, limit, &all);
@@ -273,7 +273,7 @@ struct err *runs_no_such_run(struct runs *r, int64_t number)
 
 struct err *runs_get(struct runs *r, int64_t number, struct run *out)
 {
-	TRY(runs_expire_local(r));
+	TRY(runs_expire_local_if_possible(r));
 	WITH_RUNS(r);
 	bool found = false;
 

@@ -16,8 +16,9 @@ import subprocess
 import time
 
 import pytest
-from conftest import BIN
+from conftest import BIN, Cooper
 from git_lab import GitLab
+from places import tmpfs
 
 GATE = "RUN --mount=type=cache,id=gate,target=/gate echo at the gate; until [ -e /gate/open ]; do sleep 0.1; done; echo through the gate\n"
 
@@ -307,6 +308,26 @@ def test_commands_that_are_told_find_the_run(lab):
     command = re.search(r"run (\d+)  \(cooper (.*)\)", said)
     assert command and command[2].endswith("--via local"), said
     assert "published" in lab(*command[2].split(), env=env).out
+
+
+def test_a_full_disk_does_not_hide_what_there_is(tmp_path, busybox_tar):
+    """The worker is killed and its end cannot be written down: runs are shown, and later it is noted once."""
+    with tmpfs(tmp_path / "full", "16m") as home:
+        lab = Lab(tmp_path, Cooper(home))
+        lab.cooper("image", "import", busybox_tar, "--name", "busybox:latest")
+        proc = lab.start("release", "slow")
+        lab.reach_gate(1)
+        with (home / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+            while True:
+                ballast.write(bytes(4096))
+        proc.kill()
+        proc.wait(10)
+        for _ in range(3):
+            assert [r["number"] for r in json.loads(lab("logs", "--json").out)] == [1]
+            assert "at the gate" in lab.log(1)
+        (home / "ballast").unlink()
+        assert lab.jobs(1) == [("dockerfile", "failure")]
+        assert lab.log(1).count("the process that worked on it is gone") == 1
 
 
 def test_a_changed_work_tree(lab):
