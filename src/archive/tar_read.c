@@ -18,6 +18,9 @@
 #define DEFAULT_MAX_PATH 4096u
 /* Data of entries beyond the bytes that came: holes of sparse files, which cost their maker nothing. */
 #define HOLES_MAX (UINT64_C(8) << 20)
+/* What may follow an archive's end: padding to records of any size, but not what a program never stops
+ * writing. */
+#define TRAILING_MAX (UINT64_C(256) << 20)
 
 struct tar_reader {
 	struct archive *a;
@@ -209,8 +212,12 @@ struct err *tar_reader_data(struct tar_reader *r, const void **p, size_t *len, u
 
 struct err *tar_reader_drain(struct tar_reader *r, bool lenient)
 {
-	for (size_t n = 1; n > 0;)
+	const uint64_t max = r->in_total + TRAILING_MAX;
+	for (size_t n = 1; n > 0;) {
 		TRY(pull(r, &n));
+		if (r->in_total > max)
+			return err_new(ERR_INVALID, "tar archive: it goes on after its end");
+	}
 	if (!lenient && r->in_total < (uint64_t)r->next_header + TAR_BLOCK)
 		return err_new(ERR_CORRUPT, "tar archive: truncated, it ends without its end marker%s%s%s",
 			r->entries ? " after entry '" : "", r->name, r->entries ? "'" : "");

@@ -23,7 +23,7 @@ MUST_USE struct err *tar_reader_next(struct tar_reader *r, struct archive_entry 
 MUST_USE struct err *tar_reader_data(struct tar_reader *r, const void **p, size_t *len, uint64_t *offset);
 /*
  * After the last entry: read what follows to its end. Unless lenient, an archive that stops without its
- * end-of-archive marker is ERR_CORRUPT.
+ * end-of-archive marker is ERR_CORRUPT. ERR_INVALID if it does not end.
  */
 MUST_USE struct err *tar_reader_drain(struct tar_reader *r, bool lenient);
 

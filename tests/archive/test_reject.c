@@ -396,6 +396,25 @@ static void test_source_errors_pass(void **state)
 	assert_err(layer_unpack(dying_source, &s, a, NULL, NULL, NULL), ERR_UNAVAILABLE, "the source died");
 }
 
+static struct err *endless_source(void *ctx, void *p, size_t *len)
+{
+	struct mem_source *s = ctx;
+	if (s->bytes.len)
+		return mem_source_read(ctx, p, len);
+	memset(p, 0, *len);
+	return NULL;
+}
+
+static void test_a_source_without_an_end(void **state)
+{
+	AUTO_FD int a = scratch_dir(*state, "a");
+	AUTO_BUF struct buf t = {0};
+	add_file(&t, "f", "x");
+	add_end(&t);
+	struct mem_source s = {.bytes = buf_str(&t)};
+	assert_err(tar_read_tree(a, NULL, endless_source, &s, NULL), ERR_INVALID, "goes on after its end");
+}
+
 /* Random entries over few names, so that they meet: nothing leaves the root, and what comes out packs and
  * unpacks to the same. */
 static void random_archive(struct buf *t, uint32_t *seed)
@@ -464,6 +483,7 @@ static void test_random_archives(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_rejects), T(test_no_end_marker), T(test_every_cut),
-		T(test_random_archives), T(test_limits), T(test_source_errors_pass)};
+		T(test_random_archives), T(test_limits), T(test_source_errors_pass),
+		T(test_a_source_without_an_end)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
