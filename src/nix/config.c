@@ -21,6 +21,13 @@ static json_t *object_at(json_t *o, const char *key)
 	return at;
 }
 
+/* The same order whatever was there: an image that gets other labels must be the one that a build gives. */
+static void set_last(json_t *o, const char *key, const char *text)
+{
+	json_object_del(o, key);
+	json_set_text(o, key, text);
+}
+
 struct err *nix_edit_config(void *ctx, json_t *config)
 {
 	const struct nix_config *edit = ctx;
@@ -32,9 +39,9 @@ struct err *nix_edit_config(void *ctx, json_t *config)
 		const char *eq = strchr(labels[i], '=');
 		AUTO_FREE char *key =
 			mem_strndup(labels[i], eq ? (size_t)(eq - labels[i]) : strlen(labels[i]));
-		json_set_text(have, key, eq ? eq + 1 : "");
+		set_last(have, key, eq ? eq + 1 : "");
 	}
-	json_set_text(have, INPUTS_LABEL, digest_text(edit->inputs, inputs));
+	set_last(have, INPUTS_LABEL, digest_text(edit->inputs, inputs));
 	if (edit->rq->created)
 		json_set_text(config, "created", clock_rfc3339(edit->rq->created, when));
 	return NULL;

@@ -200,6 +200,8 @@ def test_promote_after_a_squash_builds_nothing(cooper, lab):
     main = gitlab.commit("topic (#1)")
     gitlab.git("push", "-q", "origin", "--delete", "topic")
     gitlab.git("branch", "-q", "-D", "topic")
+    # A label that the branch's image has not: the remote has a name that all can use.
+    gitlab.git("remote", "set-url", "origin", "https://forge.example/me/lab.git")
 
     result = cooper("promote", "--json", "--progress", "plain", cwd=gitlab.repo)
     tag = f"v1.3.0-{main[:7]}-nix"
