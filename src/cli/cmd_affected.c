@@ -93,7 +93,7 @@ static void print_people(struct cli *c, const struct affected *a)
 		if (is_affected(b))
 			fprintf(c->out, "%s (%s)\n", b->container, build_kind_name(b->kind));
 		else if (b->state == AFFECTED_UNTOLD)
-			fprintf(c->out, "%s (%s) cannot be told: %s\n", b->container,
+			fprintf(c->out, "%s (%s) could not be evaluated: %s\n", b->container,
 				build_kind_name(b->kind), b->error);
 		input_changes_print(c->out, &b->changes, "    ");
 		told += b->state != AFFECTED_NOT;
@@ -120,7 +120,7 @@ static struct err *untold(const struct affected *a)
 
 	for (size_t i = 0; i < a->builds.len; i++)
 		count += ((const struct affected_build *)vec_at(&a->builds, i))->state == AFFECTED_UNTOLD;
-	return count ? err_new(ERR_UNAVAILABLE, "of %zu build%s it cannot be told", count, plural(count))
+	return count ? err_new(ERR_UNAVAILABLE, "%zu build%s could not be evaluated", count, plural(count))
 		     : NULL;
 }
 

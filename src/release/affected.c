@@ -150,6 +150,23 @@ static struct err *same_folder(struct comparing *c, const struct release_plan *b
 	return NULL;
 }
 
+/* What could not be built has no image that would be the same. */
+static struct err *broken_at_base(
+	struct err *e, const struct container *ct, enum build_kind kind, struct affected_build *b)
+{
+	if (err_kind(e) == ERR_CANCELED)
+		return e;
+	AUTO_FREE char *why = err_text(e);
+	struct input_change *change = vec_push(&b->changes);
+
+	err_free(e);
+	change->kind = INPUT_SCRIPT;
+	change->name = mem_printf("%s/%s", ct->dir, build_kind_file(kind));
+	change->text = mem_printf("could not be evaluated before: %s", why);
+	b->state = AFFECTED_CHANGED;
+	return NULL;
+}
+
 static struct err *compare(struct comparing *c, const struct release_plan *base, const struct release_job *bj,
 	const struct release_plan *head, const struct release_job *hj, struct affected_build *b)
 {
@@ -162,7 +179,9 @@ static struct err *compare(struct comparing *c, const struct release_plan *base,
 	if (same)
 		return NULL;
 	TRY(evaluate_at(c, head, hj, &to));
-	TRY(evaluate_at(c, base, bj, &from));
+	struct err *e = evaluate_at(c, base, bj, &from);
+	if (e)
+		return broken_at_base(e, &base->container, bj->kind, b);
 	b->base_inputs = from.inputs;
 	b->head_inputs = to.inputs;
 	evaluation_compare(&from, &to, &b->changes);

@@ -26,9 +26,9 @@ struct affected_request {
 
 enum affected_state {
 	AFFECTED_NOT,
-	AFFECTED_CHANGED,
-	AFFECTED_NEW,    /* was not there */
-	AFFECTED_UNTOLD, /* one of the two could not be evaluated: error says why */
+	AFFECTED_CHANGED, /* or could not be evaluated at base: whatever it was, it is another one */
+	AFFECTED_NEW,     /* was not there */
+	AFFECTED_UNTOLD,  /* it could not be evaluated at head: error says why */
 };
 const char *affected_state_name(enum affected_state s); /* "unaffected", "changed", "new", "unknown" */
 

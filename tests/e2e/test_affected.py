@@ -199,11 +199,16 @@ def test_one_that_cannot_be_told_hides_no_other(cooper, lab):
     assert [found[n]["state"] for n in ("bad", "db", "web")] == ["unknown", "unknown", "changed"]
     assert "Dockerfile:2" in found["bad"]["error"] and "nowhere.invalid" in found["db"]["error"]
     run = cooper("affected", cwd=lab.repo, code=1)
-    assert "db (dockerfile) cannot be told" in run.out and "containers/web/page changed" in run.out
-    assert "of 2 builds it cannot be told" in run.err
+    assert "db (dockerfile) could not be evaluated" in run.out and "containers/web/page changed" in run.out
+    assert "2 builds could not be evaluated" in run.err
     # a build that is as it was needs no look, broken or not
     change(lab, {"containers/web/page": "2\n"})
     assert [one["state"] for one in affected(cooper, lab)["builds"]] == ["unaffected", "unaffected", "changed"]
+    # one that is repaired gives an image where there was none
+    change(lab, {"containers/bad/Dockerfile": VERSION + "FROM busybox\n"})
+    (why,) = reasons(cooper, lab)["bad"]
+    assert why.startswith("could not be evaluated before: at ") and "Dockerfile:2" in why
+    assert cooper("affected", "--names", cwd=lab.repo).out == "bad\n"
 
 
 def test_a_version_is_not_needed_and_is_no_input(cooper, lab):
