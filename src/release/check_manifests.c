@@ -128,11 +128,24 @@ static void note_use(struct map *uses, const struct pin *p, bool visible)
 	}
 	if (visible && !u->visible)
 		u->visible = p;
-	const char *what = p->tag ? p->tag : p->digest;
-	if (map_has(u->seen, str_c(what)))
-		return;
-	map_set_c(u->seen, what, NULL);
-	strvec_pushf(&u->tags, "%s (%s:%u)", what, p->file, p->line);
+	bool known = (p->tag && map_has(u->seen, str_c(p->tag))) ||
+		     (p->digest && map_has(u->seen, str_c(p->digest)));
+	if (p->tag)
+		map_set_c(u->seen, p->tag, NULL);
+	if (p->digest)
+		map_set_c(u->seen, p->digest, NULL);
+	if (!known)
+		strvec_pushf(&u->tags, "%s (%s:%u)", p->tag ? p->tag : p->digest, p->file, p->line);
+}
+
+/* First those with both, which tell that a tag and a digest are the same image. */
+static void note_uses(struct check *c, bool both, struct map *uses)
+{
+	for (size_t i = 0; i < c->out->scan.pins.len; i++) {
+		const struct pin *p = vec_at(&c->out->scan.pins, i);
+		if ((p->tag && p->digest) == both && grammar_valid(c, p))
+			note_use(uses, p, check_scope_has(&c->scope, &c->config, p->file));
+	}
 }
 
 #define TAGS_SHOWN 5
@@ -140,11 +153,8 @@ static void note_use(struct map *uses, const struct pin *p, bool visible)
 static void check_one_tag(struct check *c)
 {
 	AUTO(map_freep) struct map *uses = map_new(image_use_free);
-	for (size_t i = 0; i < c->out->scan.pins.len; i++) {
-		const struct pin *p = vec_at(&c->out->scan.pins, i);
-		if (grammar_valid(c, p))
-			note_use(uses, p, check_scope_has(&c->scope, &c->config, p->file));
-	}
+	note_uses(c, true, uses);
+	note_uses(c, false, uses);
 	struct str image;
 	void *value = NULL;
 	for (size_t i = 0; map_next(uses, &i, &image, &value);) {
