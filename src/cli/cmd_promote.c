@@ -120,18 +120,19 @@ static void print_json(struct cli *c, const struct promote_report *r)
 
 /* ---- for people ---- */
 
-/* "retag" before and after it is done. */
-static const char *action_text(const struct promotion *p, bool dry_run)
+/* "retag" before and after it is done: a run may have been stopped before it came to it. */
+static const char *action_text(const struct promotion *p)
 {
 	static const char *const will[] = {"to be pinned", "to be tagged", "to be built"};
 	static const char *const did[] = {"pinned", "tagged", "built"};
 
 	if (p->error || !p->why)
 		return "not promoted";
-	return dry_run ? will[p->action] : did[p->action];
+	return p->published && (p->action != PROMOTE_PIN || promotion_changed(p)) ? did[p->action]
+										  : will[p->action];
 }
 
-static void print_pin(struct cli *c, const struct promotion *p, const struct promote_pin *pin)
+static void print_pin(struct cli *c, const struct promotion *p, const struct promote_pin *pin, bool dry_run)
 {
 	const char *old = pin->pin->tag ? pin->pin->tag : pin->pin->digest ? pin->pin->digest : "-";
 
@@ -139,7 +140,7 @@ static void print_pin(struct cli *c, const struct promotion *p, const struct pro
 		provenance_text(pin->provenance), pin->reason ? ": " : "", pin->reason ? pin->reason : "");
 	if (pin->error)
 		fprintf(c->out, " stays: %s\n", pin->error);
-	else if (p->error)
+	else if (p->error || (!dry_run && !pin->changed))
 		fprintf(c->out, " stays\n");
 	else
 		fprintf(c->out, " -> %s\n", p->tag);
@@ -147,7 +148,7 @@ static void print_pin(struct cli *c, const struct promotion *p, const struct pro
 
 static void print_promotion(struct cli *c, const struct promotion *p, bool dry_run)
 {
-	fprintf(c->out, "%s%s  %s", p->container, p->nix ? " (nix)" : "", action_text(p, dry_run));
+	fprintf(c->out, "%s%s  %s", p->container, p->nix ? " (nix)" : "", action_text(p));
 	if (p->tag && p->why)
 		fprintf(c->out, "  %s", p->tag);
 	fprintf(c->out, "\n");
@@ -157,7 +158,7 @@ static void print_promotion(struct cli *c, const struct promotion *p, bool dry_r
 	if (p->error)
 		fprintf(c->out, "    error: %s\n", p->error);
 	for (size_t i = 0; i < p->pins.len; i++)
-		print_pin(c, p, vec_at(&p->pins, i));
+		print_pin(c, p, vec_at(&p->pins, i), dry_run);
 }
 
 static void print_notes(struct cli *c, const struct promote_report *r)
@@ -175,6 +176,8 @@ static void print_notes(struct cli *c, const struct promote_report *r)
 	}
 	if (r->ahead)
 		fprintf(c->err, "note: %s\n", r->ahead);
+	for (size_t i = 0; i < r->uncommitted.len; i++)
+		fprintf(c->err, "note: %s is changed and not committed\n", r->uncommitted.ptr[i]);
 }
 
 static void print_people(struct cli *c, const struct promote_report *r, bool dry_run)

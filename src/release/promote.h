@@ -83,11 +83,12 @@ struct promote_report {
 	struct commit tip; /* its commit */
 	int64_t fetched;   /* repo_main_fetched */
 	struct manifest_scan scan;
-	size_t from_main;      /* pins that need nothing */
-	struct vec promotions; /* of struct promotion, by the first pin's place */
-	struct vec left;       /* of struct promote_left */
-	char *ahead;           /* HEAD has commits that main has not: what to know; NULL if it has none */
-	char commit[41];       /* made by promote_run; "" if none */
+	size_t from_main;          /* pins that need nothing */
+	struct vec promotions;     /* of struct promotion, by the first pin's place */
+	struct vec left;           /* of struct promote_left */
+	char *ahead;               /* HEAD has commits that main has not: what to know; NULL if it has none */
+	struct strvec uncommitted; /* changed manifests, the first few, where there is nothing to promote */
+	char commit[41];           /* made by promote_run; "" if none */
 	/* private */
 	struct main_builds *builds;
 	struct repo_config config;
@@ -108,5 +109,7 @@ MUST_USE struct err *promote_plan(const struct promote_request *rq, struct promo
 MUST_USE struct err *promote_run(const struct promote_request *rq, struct promote_report *r);
 /* The commit's text, of what was changed; also for showing. Caller frees. */
 char *promote_message(const struct promote_report *r);
+/* Was any of its pins changed? */
+bool promotion_changed(const struct promotion *p);
 /* Must have failed: of pins and promotions. */
 size_t promote_failures(const struct promote_report *r);

@@ -10,21 +10,13 @@
 /* More reasons than this are counted, too. */
 #define REASONS_MAX 10
 
-static bool any_changed(const struct promotion *p)
-{
-	for (size_t i = 0; i < p->pins.len; i++)
-		if (((const struct promote_pin *)vec_at(&p->pins, i))->changed)
-			return true;
-	return false;
-}
-
 static void add_subject(const struct promote_report *r, struct buf *out)
 {
 	AUTO_STRVEC struct strvec names = {0};
 
 	for (size_t i = 0; i < r->promotions.len; i++) {
 		const struct promotion *p = vec_at(&r->promotions, i);
-		if (any_changed(p) && !strvec_has(&names, p->container))
+		if (promotion_changed(p) && !strvec_has(&names, p->container))
 			strvec_push(&names, p->container);
 	}
 	buf_adds(out, "Promote ");
@@ -66,7 +58,7 @@ char *promote_message(const struct promote_report *r)
 	add_subject(r, &out);
 	for (size_t i = 0; i < r->promotions.len; i++) {
 		const struct promotion *p = vec_at(&r->promotions, i);
-		if (any_changed(p))
+		if (promotion_changed(p))
 			add_promotion(p, &out);
 	}
 	return buf_steal(&out);

@@ -232,13 +232,32 @@ static void refuse_downgrades(struct deciding *d)
 	}
 }
 
+/* Which other image it should be, if any, is not to be guessed. */
+static struct err *not_on_main(struct deciding *d)
+{
+	const struct main_build *other = NULL;
+	const char *name = d->p->container;
+	struct err *e = err_new(ERR_NOT_FOUND, "%s", d->main->error);
+	struct err *failed = main_builds_get(d->report->builds, name, !d->p->nix, &other);
+
+	if (failed) {
+		err_free(e);
+		return failed;
+	}
+	if (other->job)
+		return err_hint(e, "%s is built from %s there: cooper release %s, and pin that with --tag",
+			name, build_kind_file(other->job->kind), name);
+	return err_hint(e, "if it was renamed, name the new image in the manifest; if it is gone, remove the "
+			   "manifest, too");
+}
+
 static struct err *name_it(struct deciding *d)
 {
 	const struct release_job *j = d->main->job;
 	AUTO(release_plan_fini) struct release_plan plan = {0};
 
 	if (!j)
-		return err_new(ERR_NOT_FOUND, "%s", d->main->error);
+		return not_on_main(d);
 	d->p->kind = build_kind_name(j->kind);
 	if (j->reference) {
 		d->p->reference = mem_strdup(j->reference);

@@ -46,6 +46,7 @@ void promote_report_fini(struct promote_report *r)
 	mem_freep(&r->main);
 	commit_fini(&r->tip);
 	mem_freep(&r->ahead);
+	strvec_fini(&r->uncommitted);
 	repo_config_fini(&r->config);
 	main_builds_free(r->builds);
 	*r = (struct promote_report){0};
@@ -55,6 +56,14 @@ bool promotion_stands(const struct promotion *p)
 {
 	for (size_t i = 0; !p->error && i < p->pins.len; i++)
 		if (!((const struct promote_pin *)vec_at(&p->pins, i))->error)
+			return true;
+	return false;
+}
+
+bool promotion_changed(const struct promotion *p)
+{
+	for (size_t i = 0; i < p->pins.len; i++)
+		if (((const struct promote_pin *)vec_at(&p->pins, i))->changed)
 			return true;
 	return false;
 }
@@ -305,6 +314,16 @@ static struct err *find_pins(const struct promote_request *rq, struct promote_re
 
 /* ---- all ---- */
 
+/* A run that ended between its changes and its commit left them, and there is nothing to be done any more. */
+static struct err *find_uncommitted(const struct promote_request *rq, struct promote_report *r)
+{
+	bool dirty = false;
+
+	for (size_t i = 0; !r->promotions.len && i < r->config.manifests.len; i++)
+		TRY(repo_dirty(rq->repo, r->config.manifests.ptr[i], &dirty, &r->uncommitted));
+	return NULL;
+}
+
 static struct err *plan(const struct promote_request *rq, struct promote_report *r)
 {
 	TRY(repo_config_load(rq->repo, NULL, &r->config));
@@ -316,7 +335,7 @@ static struct err *plan(const struct promote_request *rq, struct promote_report 
 	TRY(find_pins(rq, r));
 	for (size_t i = 0; i < r->promotions.len; i++)
 		TRY(promote_decide(rq, r, vec_at(&r->promotions, i)));
-	return NULL;
+	return find_uncommitted(rq, r);
 }
 
 struct err *promote_plan(const struct promote_request *rq, struct promote_report *out)

@@ -245,6 +245,9 @@ def test_digests(plain):
     assert f"web:v1.2.3-{main[:7]}@{done['digest']}\n" in (plain.repo / "argocd/manifests/a/deployment.yaml").read_text()
     assert f"    digest: {done['digest']}\n" in (plain.repo / "argocd/manifests/b/kustomization.yaml").read_text()
     assert plain.promote()["promotions"] == []
+    # a tag and its digest are one image
+    plain.commit("promoted")
+    assert "pinned at" not in plain("check", "--all").out
 
 
 def test_a_run_that_was_cut_short_is_completed(lab):
@@ -347,8 +350,19 @@ def test_a_container_that_main_has_not(plain):
     plain.write("argocd/manifests/extra/kustomization.yaml", kustomization(f"{plain.image}/extra", job["tag"]))
     plain.commit("pinned, but not merged")
     run = plain("promote", code=1)
-    assert "extra  not promoted" in run.out and "error: on origin/main: " in run.out and "stays" in run.out
+    assert "extra  not promoted" in run.out and "error: on origin/main: " in run.out and "stays" in run.out and "if it was renamed" in run.out
     assert job["tag"] in plain.pins("extra")
+
+
+def test_a_container_that_is_another_kind_on_main(plain):
+    job = plain.branch()["web"]
+    plain.squash()
+    plain.git("rm", "-q", "containers/web/Dockerfile")
+    plain.write("containers/web/default.nix", expression())
+    plain.commit("nix")
+    run = plain("promote", code=1)
+    assert "neither a container.py nor a Dockerfile on origin/main (web is built from default.nix there: cooper release web" in run.out
+    assert job["tag"] in plain.pins()
 
 
 def test_not_on_main(plain):
@@ -376,10 +390,13 @@ def test_changes_that_a_commit_would_take_along(plain):
     plain.git("add", "staged")
     run = plain("promote", "--commit", code=1)
     assert "argocd/manifests/web/kustomization.yaml" in run.err and "not committed" in run.err
+    assert "web  to be tagged" in run.out and " stays\n" in run.out and "->" not in run.out
     assert f"v1.2.3-{main[:7]}" not in plain.pins() and f"v1.2.3-{main[:7]}" not in plain("list", "web").out
     plain("promote")
     assert f"v1.2.3-{main[:7]}" in plain.pins() and plain.pins().endswith("# mine\n")
     assert "A  staged" in plain.git("status", "--porcelain")
+    again = plain("promote", "--commit")
+    assert "nothing to promote" in again.out and "note: argocd/manifests/web/kustomization.yaml is changed and not committed\n" in again.err
 
 
 def test_names_env_and_what_is_left(plain):
