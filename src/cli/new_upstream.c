@@ -10,6 +10,7 @@
 #include "sys/process.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define MAX_REDIRECTS 10
 #define VERSION_PLACE "{version}"
@@ -87,17 +88,36 @@ static char *replaced(const char *text, const char *what, const char *with)
 	return buf_steal(&b);
 }
 
+/* More is no program, but a server that never ends. */
+#define DOWNLOAD_MAX (UINT64_C(32) << 30)
+
 struct sum {
 	struct hasher *hasher;
 	uint64_t size;
+	char first[sizeof("<!doctype html")];
 };
 
 static struct err *take_bytes(void *ctx, const void *p, size_t len)
 {
 	struct sum *s = ctx;
+	size_t room = sizeof(s->first) - 1;
+	if (len > DOWNLOAD_MAX - s->size)
+		return err_new(ERR_INVALID, "it goes on after %llu bytes", (unsigned long long)DOWNLOAD_MAX);
+	if (s->size < room)
+		memcpy(s->first + s->size, p, len < room - s->size ? len : room - s->size);
 	hasher_add(s->hasher, p, len);
 	s->size += len;
 	return NULL;
+}
+
+/* What a login in between, or a page about the file, answers with status 200. */
+static struct err *check_no_page(const char *url, const struct sum *s)
+{
+	if (strncasecmp(s->first, "<!doctype html", 14) != 0 && strncasecmp(s->first, "<html", 5) != 0)
+		return NULL;
+	AUTO_FREE char *shown = url_for_message(url);
+	return err_hint(err_new(ERR_INVALID, "GET %s: it gives a web page, not the file", shown),
+		"write the address of the file itself, which needs no login");
 }
 
 static struct err *wrong_status(const char *url, int status)
@@ -128,6 +148,8 @@ static struct err *fetch_sum(
 	http_response_fini(&answer);
 	if (!e && status != 200)
 		e = wrong_status(url, status);
+	if (!e)
+		e = check_no_page(url, &sum);
 	if (e)
 		return e;
 	struct digest d;

@@ -90,7 +90,7 @@ struct err *scaffold_check_name(const char *name)
 	if (container_name_valid(str_c(name)))
 		return NULL;
 	return err_hint(err_new(ERR_INVALID, "\"%s\" cannot be the name of a container", name),
-		"lower case letters and digits, with single . _ or - between");
+		"at most 128 lower case letters and digits, with single . _ or - between");
 }
 
 static struct err *check_name(const struct scaffold_spec *s)

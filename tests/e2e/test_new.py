@@ -227,6 +227,12 @@ def test_checksums_that_are_known_are_not_asked_for(lab, web):
     assert "no sha256 sum" in lab(*base, "--arch", "amd64", "--sha256", "Z" * 64, code=1).err
 
 
+def test_a_page_is_no_download(lab, web):
+    for page in (b"<!DOCTYPE html>\n<title>log in</title>", b"<html>"):
+        said = lab("new", "x", "-p", "download", "--upstream", web.put("/x.tar.gz", page), "--version", "1", code=1).err
+        assert "/x.tar.gz: it gives a web page, not the file" in said and lab.files() == ["cooper.yaml"]
+
+
 def test_dry_run_writes_nothing_and_shows_everything(lab):
     shown = lab("new", "web", "-p", "go", "--manifests", "--dry-run").out
     assert lab.files() == ["cooper.yaml"]
