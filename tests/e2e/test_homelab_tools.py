@@ -33,7 +33,11 @@ def command_lines():
 
 
 def assert_there_is(bare, line):
-    """A command with options that it has."""
+    """A command with options that it has; of a pipe each one that is cooper's."""
+    if " | " in line:
+        for part in line.split(" | "):
+            assert_there_is(bare, part.removeprefix("xargs -r "))
+        return
     for inner in re.findall(r"\$\((cooper [^)]*)\)", line):
         assert_there_is(bare, inner)
     line = re.sub(r"\$\(cooper [^)]*\)", "NAME", line)
