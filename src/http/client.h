@@ -3,8 +3,9 @@
  * A thin streaming HTTP client over libcurl, which is opened when first used.
  * Threads: a client may be shared. Each request runs on the thread that makes it and may block; connections
  * are reused. A process that talks TLS ignores SIGPIPE: the TLS library writes to sockets a peer has closed.
- * Errors: name method and URL (without credentials or query). ERR_UNAVAILABLE for what a retry may help,
- * ERR_TIMEOUT, ERR_CANCELED. HTTP statuses are not errors here: the caller looks at response.status.
+ * Errors: name method and URL (without credentials or query). ERR_UNAVAILABLE for what a retry may help (with
+ * err_sysno ECONNREFUSED, ENETUNREACH or EHOSTUNREACH where nobody was reached), ERR_TIMEOUT, ERR_CANCELED.
+ * HTTP statuses are not errors here: the caller looks at response.status.
  */
 #pragma once
 

@@ -4,6 +4,7 @@
 #include "http/client_internal.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -276,9 +277,23 @@ static enum err_kind kind_of(CURLcode code)
 	}
 }
 
+/* Nobody listens there, or no way leads there: errno tells callers, who may not want to try for long. NULL if
+ * it was something else. */
+static struct err *no_connection(const struct transfer *t, const char *general)
+{
+	long sysno = 0;
+	(void)t->client->lib->curl_easy_getinfo(t->slot->easy, CURLINFO_OS_ERRNO, &sysno);
+	if (sysno != ECONNREFUSED && sysno != ENETUNREACH && sysno != EHOSTUNREACH)
+		return NULL;
+	return err_sys((int)sysno, "%s", t->reason[0] ? t->reason : general);
+}
+
 static struct err *explain(const struct transfer *t, CURLcode code)
 {
 	const char *general = t->client->lib->curl_easy_strerror(code);
+	struct err *none = code == CURLE_COULDNT_CONNECT ? no_connection(t, general) : NULL;
+	if (none)
+		return none;
 	/* Of OpenSSL: what came was no TLS at all, and trying again does not make it so. */
 	if (code == CURLE_SSL_CONNECT_ERROR && strstr(t->reason, "wrong version number"))
 		return err_new(ERR_INVALID, "the server does not speak TLS at this port (%s)", t->reason);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "remote/access.h"
@@ -89,6 +90,76 @@ char *answer_words(const struct http_response *r)
 	return buf_steal(&out);
 }
 
+struct err *answer_unpacked(const struct http_response *r)
+{
+	const char *coding = http_response_header(r, "Content-Encoding", 0);
+	if (!coding || !*coding || strcasecmp(coding, "identity") == 0)
+		return NULL;
+	struct err *e = err_new(ERR_CORRUPT,
+		"the answer comes with Content-Encoding %.20s, though only bytes as they are were asked for",
+		coding);
+	return err_hint(e, "a proxy or cache before the registry packs its answers: switch that off for it");
+}
+
+/* ---- limits ---- */
+
+/* The number that a header begins with, and that of its parameter "w", the seconds it is counted over (0: it
+ * has none): "100;w=21600" as Docker Hub writes it, "100, 100;window=..." as drafts did. */
+static bool limit_header(const struct http_response *r, const char *name, uint64_t *n, uint64_t *window)
+{
+	const char *text = http_response_header(r, name, 0);
+	struct str rest = str_c(text), number, part;
+	*window = 0;
+	if (!text || !str_split(&rest, ';', &number))
+		return false;
+	ptrdiff_t comma = str_index(number, ',');
+	if (!str_to_u64(str_trim(comma < 0 ? number : str_n(number.ptr, (size_t)comma)), n))
+		return false;
+	while (str_split(&rest, ';', &part)) {
+		part = str_trim(part);
+		if (str_starts(part, "w=") && !str_to_u64(str_skip(part, 2), window))
+			*window = 0;
+	}
+	*window = *window < 400 * 86400 ? *window : 0;
+	return true;
+}
+
+bool answer_limit_spent(const struct http_response *r, int64_t ns)
+{
+	uint64_t left, window;
+	return limit_header(r, "RateLimit-Remaining", &left, &window) && left == 0 &&
+	       (int64_t)window * CLOCK_SECOND > ns;
+}
+
+/* A word that came in a header, for a terminal. */
+static void add_word(struct buf *out, const char *text)
+{
+	for (size_t i = 0; text[i] && i < 64; i++)
+		buf_addc(out, text[i] > ' ' && text[i] < 0x7f ? text[i] : '?');
+}
+
+struct err *answer_limit(const struct endpoint *ep, const struct http_response *r, struct err *e)
+{
+	uint64_t limit = 0, left = 0, window = 0, ignored;
+	char text[CLOCK_TEXT_MAX];
+	AUTO_BUF struct buf out = {0};
+	const char *source = http_response_header(r, "docker-ratelimit-source", 0);
+	buf_addf(&out, "%s limits how often it may be asked", ep->name);
+	if (limit_header(r, "RateLimit-Limit", &limit, &window)) {
+		buf_addf(&out, ": %llu times", (unsigned long long)limit);
+		if (window)
+			buf_addf(&out, " in %s", clock_duration((int64_t)window * CLOCK_SECOND, text));
+		if (source) {
+			buf_adds(&out, " for ");
+			add_word(&out, source);
+		}
+		if (limit_header(r, "RateLimit-Remaining", &left, &ignored))
+			buf_addf(&out, ", of which %llu are left", (unsigned long long)left);
+	}
+	return err_hint(e, "%s: wait, or log in with 'cooper login %s', or name a mirror in config.yaml",
+		buf_cstr(&out), ep->name);
+}
+
 /* ---- errors ---- */
 
 static enum err_kind kind_of(int status)
@@ -130,9 +201,7 @@ static struct err *hint_for(const struct call *c, const struct http_response *r,
 		return err_hint(e, "something before the registry limits the size of requests: for nginx "
 				   "raise client_max_body_size");
 	case 429:
-		return err_hint(e,
-			"%s limits how often it may be asked: wait, or log in with 'cooper login %s'", name,
-			name);
+		return answer_limit(c->endpoint, r, e);
 	default:
 		return is_html(r) ? err_hint(e, "check that %s is the address of a registry", name) : e;
 	}

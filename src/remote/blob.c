@@ -40,6 +40,7 @@ static struct err *put_small(struct fetch *f, const struct http_response *r)
 {
 	char a[DIGEST_TEXT_MAX], b[DIGEST_TEXT_MAX];
 	const struct digest *want = &f->blob->digest;
+	TRY(answer_unpacked(r));
 	if (r->body.len != f->blob->size)
 		return err_new(ERR_CORRUPT, "%zu bytes came and the manifest names %" PRIu64, r->body.len,
 			f->blob->size);
@@ -91,6 +92,7 @@ static struct err *look_at_answer(struct fetch *f)
 	const char *range = http_response_header(f->r, "Content-Range", 0);
 	const char *text = http_response_header(f->r, "Content-Length", 0);
 	f->begun = true;
+	TRY(answer_unpacked(f->r));
 	if (f->r->status == 206) {
 		if (!range || !parse_content_range(range, &first, &total) || first != f->from) {
 			/* The next try asks for all of it. */

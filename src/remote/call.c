@@ -25,6 +25,8 @@ static struct err *send_with(
 	TRY(remote_http(ep->remote, &http));
 	AUTO_STRVEC struct strvec headers = {0};
 	strvec_push_all(&headers, c->headers);
+	/* Digests and ranges are of the bytes as they are. */
+	strvec_push(&headers, "Accept-Encoding: identity");
 	if (authorization)
 		strvec_push(&headers, authorization);
 	const struct http_request rq = {.method = c->method,
@@ -84,6 +86,7 @@ struct err *call_once(const struct call *c, struct http_response *r)
 		struct err *e = send_with(c, url, authorization, r);
 		if (e)
 			return with_hint(c, base, e);
+		atomic_store(&c->endpoint->answered, true);
 		bool again = false;
 		if (r->status != 401 || tries == 2 || !ours)
 			return NULL;

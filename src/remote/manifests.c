@@ -79,6 +79,7 @@ static struct err *get_bytes(const struct route *route, const struct reference *
 	TRY(call_run(&c, &r));
 	if (r.status != 200)
 		return answer_error(&c, &r);
+	TRY(answer_unpacked(&r));
 	if (digest_is_set(want))
 		TRY(check_bytes(&r, want, d ? d->size : 0));
 	*out = r.body;

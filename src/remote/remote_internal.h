@@ -42,7 +42,8 @@ struct endpoint {
 	char *authority; /* what is dialled: "registry-1.docker.io" */
 	char *ca_file, *client_cert, *client_key;
 	bool plain_http, insecure, mirror;
-	atomic_bool down; /* a mirror that did not answer */
+	atomic_bool down;     /* a mirror that did not answer */
+	atomic_bool answered; /* it has answered a request of this process */
 	pthread_mutex_t scheme_lock;
 	char *base; /* "https://registry-1.docker.io"; NULL until known; under scheme_lock */
 	pthread_mutex_t
@@ -121,6 +122,12 @@ MUST_USE struct err *answer_error(const struct call *c, const struct http_respon
 char *answer_code(const struct http_response *r);
 /* The part of the body worth showing. Caller frees. */
 char *answer_words(const struct http_response *r);
+/* Bytes that a cache packed on the way are not those that the digest is of: ERR_CORRUPT. */
+MUST_USE struct err *answer_unpacked(const struct http_response *r);
+/* For a 429: hint at the limit that the answer tells, and at what helps. Returns e. */
+MUST_USE struct err *answer_limit(const struct endpoint *ep, const struct http_response *r, struct err *e);
+/* Is nothing left of a limit that is counted over longer than ns, so that trying again soon is of no use? */
+bool answer_limit_spent(const struct http_response *r, int64_t ns);
 
 /* ---- blobs ---- */
 

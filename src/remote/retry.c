@@ -3,12 +3,15 @@
 #include "base/mem.h"
 #include "remote/remote_internal.h"
 
+#include <errno.h>
 #include <poll.h>
 
 #define WAIT_MAX (60 * CLOCK_SECOND)
 /* A registry that asks for more has shut its door: the user had better know now. */
 #define ASKED_MAX (120 * CLOCK_SECOND)
 #define MIRROR_TRIES 2
+/* Where nobody was ever reached the address is wrong more often than the registry is just starting. */
+#define ABSENT_TRIES 2
 
 bool status_may_pass(int status)
 {
@@ -39,6 +42,34 @@ static int64_t asked_wait(const struct http_response *r)
 	return when > clock_now() ? when - clock_now() : 0;
 }
 
+static bool absent(const struct retry *t, const struct err *e)
+{
+	int sysno = err_sysno(e);
+	return (sysno == ECONNREFUSED || sysno == ENETUNREACH || sysno == EHOSTUNREACH) &&
+	       !atomic_load(&t->endpoint->answered);
+}
+
+/* How often this may be tried in all. */
+static unsigned tries_for(const struct retry *t, const struct err *e)
+{
+	const struct remote *remote = t->endpoint->remote;
+	unsigned tries = remote->tries;
+	const unsigned bounds[] = {t->endpoint->mirror ? MIRROR_TRIES : tries, t->most ? t->most : tries,
+		absent(t, e) ? ABSENT_TRIES : tries, err_tries(e)};
+	for (size_t i = 0; i < ARRAY_LEN(bounds); i++)
+		tries = bounds[i] < tries ? bounds[i] : tries;
+	return tries;
+}
+
+/* No waiting that is sensible helps: the user had better know now. */
+static struct err *too_long(const struct retry *t, const struct http_response *r, int64_t asked)
+{
+	char text[CLOCK_TEXT_MAX];
+	struct err *e = err_new(ERR_UNAVAILABLE, "%s answered %d and asks to wait %s", t->endpoint->name,
+		r->status, asked == INT64_MAX ? "very long" : clock_duration(asked, text));
+	return r->status == 429 ? answer_limit(t->endpoint, r, e) : e;
+}
+
 static struct err *sleep_for(const struct cancel *cancel, int64_t ns)
 {
 	int64_t until = clock_monotonic() + ns;
@@ -62,22 +93,16 @@ struct err *retry_wait(struct retry *t, const struct http_response *r, const str
 	struct remote *remote = t->endpoint->remote;
 	*again = false;
 	TRY(cancel_check(t->io->cancel));
-	unsigned tries = t->endpoint->mirror && remote->tries > MIRROR_TRIES ? MIRROR_TRIES : remote->tries;
-	if (t->most && t->most < tries)
-		tries = t->most;
 	bool worth = e ? error_may_pass(e) : status_may_pass(r->status);
-	if (err_tries(e) < tries)
-		tries = err_tries(e);
-	if (!worth || ++t->tried >= tries)
+	if (!worth || ++t->tried >= tries_for(t, e))
 		return NULL;
 	int64_t wait = remote->backoff << (t->tried - 1 < 10 ? t->tried - 1 : 10);
 	wait = wait < WAIT_MAX ? wait : WAIT_MAX;
 	int64_t asked = e ? 0 : asked_wait(r);
-	if (asked > ASKED_MAX) {
-		char text[CLOCK_TEXT_MAX];
-		return err_new(ERR_UNAVAILABLE, "%s answered %d and asks to wait %s", t->endpoint->name,
-			r->status, asked == INT64_MAX ? "very long" : clock_duration(asked, text));
-	}
+	if (asked > ASKED_MAX)
+		return too_long(t, r, asked);
+	if (!e && !asked && r->status == 429 && answer_limit_spent(r, ASKED_MAX))
+		return NULL;
 	wait = asked > wait ? asked : wait;
 	tell(t, r, e, wait);
 	TRY(sleep_for(t->io->cancel, wait));

@@ -17,6 +17,8 @@
 #define CHUNK ((uint64_t)4 << 20)
 /* Smaller blobs are sent anew after a failure. */
 #define RESUME_MIN ((uint64_t)4 << 20)
+/* A try that brought less than this counts as a failure in a row. */
+#define HEADWAY ((uint64_t)256 << 10)
 #define OCTETS "Content-Type: application/octet-stream"
 
 enum upload_way { WAY_PUT, WAY_STREAM, WAY_CHUNKS };
@@ -257,27 +259,20 @@ static struct err *ask_session(struct upload *u, uint64_t *have)
 	return NULL;
 }
 
-/* After a failure that may pass: what the session has need not be sent again. *done, or a new session is due.
- */
-static struct err *go_on(struct upload *u, bool *done)
+/* Was it taken in although its answer got lost? What cannot be told is no. */
+static struct err *arrived(struct upload *u, bool *out)
 {
-	uint64_t have = 0;
-	enum upload_way way = WAY_CHUNKS;
-	*done = false;
-	TRY(ask_session(u, &have));
-	if (!have) {
-		cancel_session(u);
-		return NULL;
-	}
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *path =
+		mem_printf("/v2/%s/blobs/%s", u->push->route.repository, digest_text(&u->blob->digest, text));
+	const struct call c = push_call(u->push, "HEAD", path, u->io);
 	AUTO(http_response_fini) struct http_response r = {0};
-	struct err *e = send_from(u, have, &way, &r);
+	struct err *e = call_once(&c, &r);
 	if (err_kind(e) == ERR_CANCELED)
 		return e;
-	*done = !e && way == WAY_CHUNKS;
+	*out = !e && r.status == 200;
 	if (e)
-		err_ignore(e, "all of it is sent anew");
-	if (!*done)
-		cancel_session(u);
+		err_ignore(e, "it is sent once more");
 	return NULL;
 }
 
@@ -291,31 +286,71 @@ static struct err *explain(struct upload *u, struct err *e, const struct http_re
 	return e;
 }
 
+struct sending {
+	struct retry retry;
+	enum upload_way way; /* of whole blobs */
+	uint64_t have;       /* that the session has */
+	bool anew;           /* no going on: the registry did not take what was to follow */
+};
+
+/* One attempt: the rest into the session that has some, else all into a new one. */
+static struct err *attempt(struct upload *u, struct sending *s, bool *done, struct http_response *r)
+{
+	enum upload_way before = s->have ? WAY_CHUNKS : s->way, now = before;
+	struct err *e = s->have ? NULL : open_session(u);
+	if (e)
+		return err_with_tries(e, 1); /* it was tried enough */
+	TRY(s->have ? send_from(u, s->have, &now, r) : send_by(u, &now, r));
+	*done = now == before;
+	if (!*done) {
+		cancel_session(u);
+		s->way = now;
+	}
+	return NULL;
+}
+
+/* After a failure: wait, and see what the registry has. Consumes e, or returns it when that is all. */
+static struct err *look_again(
+	struct upload *u, struct sending *s, const struct http_response *r, struct err *e, bool *done)
+{
+	bool passing = r->status >= 300 ? status_may_pass(r->status) : error_may_pass(e);
+	bool again = false;
+	if (!passing && s->have && err_kind(e) != ERR_CANCELED) {
+		err_ignore(e, "all of it is sent anew");
+		s->anew = true;
+		s->have = 0;
+		cancel_session(u);
+		return NULL;
+	}
+	struct err *stop = retry_wait(&s->retry, r, r->status >= 300 ? NULL : e, &again);
+	if (stop || !again)
+		return stop ? err_first(stop, e) : explain(u, e, r);
+	err_free(e);
+	TRY(arrived(u, done));
+	if (*done)
+		return NULL;
+	uint64_t before = s->have;
+	s->have = 0;
+	if (!s->anew)
+		TRY(ask_session(u, &s->have));
+	if (s->have > before + HEADWAY)
+		s->retry.tried = 0;
+	if (!s->have)
+		cancel_session(u);
+	return NULL;
+}
+
 static struct err *send_blob(struct upload *u)
 {
-	enum upload_way way = WAY_PUT;
-	struct retry retry = {.endpoint = u->push->route.endpoint, .io = u->io};
-	for (;;) {
-		enum upload_way before = way;
+	struct sending s = {.retry = {.endpoint = u->push->route.endpoint, .io = u->io}, .way = WAY_PUT};
+	for (bool done = false; !done;) {
 		AUTO(http_response_fini) struct http_response r = {0};
-		TRY(open_session(u));
-		struct err *e = send_by(u, &way, &r);
-		if (!e && way == before)
-			return NULL;
-		if (!e) {
-			cancel_session(u);
-			continue;
-		}
-		bool again = false;
-		struct err *stop = retry_wait(&retry, &r, r.status >= 300 ? NULL : e, &again);
-		if (stop || !again)
-			return stop ? err_first(stop, e) : explain(u, e, &r);
-		err_free(e);
-		bool done = false;
-		TRY(go_on(u, &done));
-		if (done)
-			return NULL;
+		struct err *e = attempt(u, &s, &done, &r);
+		if (e)
+			TRY(look_again(u, &s, &r, e, &done));
 	}
+	progress_set(&u->progress, u->blob->size);
+	return NULL;
 }
 
 /* ---- mounts ---- */
