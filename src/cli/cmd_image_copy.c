@@ -4,10 +4,11 @@
 #include "cli/cmds.h"
 #include "cli/place.h"
 #include "cli/render.h"
+#include "remote/attached.h"
 
 struct copy_args {
 	const char *platform, *progress;
-	bool all;
+	bool all, referrers;
 };
 
 #define OPT(field) offsetof(struct copy_args, field)
@@ -16,6 +17,8 @@ static const struct option options[] = {
 	{"platform", 0, OPTION_TEXT, "OS/ARCH", OPT(platform),
 		"which image of an index (default: this machine's)"},
 	{"all", 'a', OPTION_FLAG, NULL, OPT(all), "the whole index with every platform"},
+	{"referrers", 0, OPTION_FLAG, NULL, OPT(referrers),
+		"signatures, attestations and what else is attached to it, too"},
 	{"progress", 0, OPTION_TEXT, "MODE", OPT(progress), "auto, tty, plain, json or quiet"},
 };
 
@@ -25,21 +28,45 @@ struct copy {
 	const struct copy_args *args;
 	struct platform want;
 	struct transfer_io io;
+	struct vec attached; /* of struct attached */
 };
+
+/* An index is narrowed to one platform unless all are wanted. */
+static struct err *narrow(struct copy *k, struct descriptor *d)
+{
+	struct descriptor one = {0};
+
+	if (k->args->all || !media_type_is_index(d->media_type))
+		return NULL;
+	TRY(images_resolve_platform(engine_store(k->eng), &d->digest, &k->want, &one));
+	*d = one;
+	return NULL;
+}
 
 static struct err *from_registry(struct copy *k, const struct reference *ref, struct descriptor *out)
 {
 	struct remote *remote = NULL;
 
 	TRY(engine_remote(k->eng, &remote));
-	return remote_pull(remote, ref, &k->want, k->args->all, &k->io, out);
+	TRY(remote_pull(remote, ref, &k->want, k->args->all, &k->io, out));
+	return narrow(k, out);
+}
+
+static struct err *attached_from_registry(
+	struct copy *k, const struct reference *ref, const struct descriptor *image)
+{
+	struct remote *remote = NULL;
+
+	TRY(engine_remote(k->eng, &remote));
+	return remote_pull_attached(remote, ref, image, &k->io, &k->attached);
 }
 
 static struct err *from_file(struct copy *k, const struct place *p, struct descriptor *out)
 {
 	struct vec names = VEC_OF(struct stored_image);
 	/* the store needs a name to keep it by until it is where it goes */
-	const struct image_import im = {p->path, "localhost/cooper/import:latest", NULL, k->c->cancel};
+	const struct image_import im = {p->path, "localhost/cooper/import:latest", NULL, k->c->cancel,
+		k->args->referrers ? &k->attached : NULL};
 	struct err *e = images_import(engine_store(k->eng), &im, &names);
 
 	if (!e && names.len) {
@@ -68,18 +95,6 @@ static struct err *from_store(struct copy *k, const struct place *p, struct desc
 	return NULL;
 }
 
-/* An index is narrowed to one platform unless all are wanted. */
-static struct err *narrow(struct copy *k, struct descriptor *d)
-{
-	struct descriptor one = {0};
-
-	if (k->args->all || !media_type_is_index(d->media_type))
-		return NULL;
-	TRY(images_resolve_platform(engine_store(k->eng), &d->digest, &k->want, &one));
-	*d = one;
-	return NULL;
-}
-
 static struct err *fetch(struct copy *k, const struct place *p, const char *text, struct descriptor *out)
 {
 	bool found = false;
@@ -88,14 +103,19 @@ static struct err *fetch(struct copy *k, const struct place *p, const char *text
 		TRY(from_file(k, p, out));
 		return narrow(k, out);
 	}
-	if (p->kind != PLACE_REGISTRY)
+	/* Of what is attached to its images the store keeps no list. */
+	if (k->args->referrers && p->kind == PLACE_STORE)
+		return err_hint(err_new(ERR_UNSUPPORTED, "images of the store have no referrers"),
+			"copy from the registry, or from an oci-archive, that has them");
+	if (p->kind != PLACE_REGISTRY && !k->args->referrers)
 		TRY(from_store(k, p, out, &found));
 	if (!found && p->kind == PLACE_STORE)
 		return err_hint(
 			err_new(ERR_NOT_FOUND, "the store has no image %s", text), "see: cooper image ls");
-	if (!found)
-		TRY(from_registry(k, &p->ref, out));
-	return narrow(k, out);
+	if (found)
+		return narrow(k, out);
+	TRY(from_registry(k, &p->ref, out));
+	return k->args->referrers ? attached_from_registry(k, &p->ref, out) : NULL;
 }
 
 static struct err *deliver(struct copy *k, const struct place *p, const struct descriptor *d)
@@ -105,12 +125,14 @@ static struct err *deliver(struct copy *k, const struct place *p, const struct d
 
 	if (p->kind == PLACE_FILE) {
 		TRY(engine_fetch_missing(k->eng, &d->digest, &k->io));
-		return images_export(engine_store(k->eng), d, NULL, p->format, p->path, k->c->cancel);
+		return images_export_attached(
+			engine_store(k->eng), d, &k->attached, p->format, p->path, k->c->cancel);
 	}
 	if (p->kind == PLACE_STORE)
 		return images_set_name(engine_store(k->eng), &p->ref, d, "copied");
 	TRY(engine_remote(k->eng, &remote));
-	return remote_push(remote, d, &p->ref, true, &k->io, &already);
+	TRY(remote_push(remote, d, &p->ref, true, &k->io, &already));
+	return k->attached.len ? remote_push_attached(remote, &k->attached, &p->ref, &k->io) : NULL;
 }
 
 static struct err *copy_image(struct copy *k, const char *from, const char *to)
@@ -122,6 +144,9 @@ static struct err *copy_image(struct copy *k, const char *from, const char *to)
 	struct err *e = place_parse(from, &src);
 	if (!e)
 		e = place_parse(to, &dst);
+	if (!e && k->args->referrers && dst.kind == PLACE_STORE)
+		e = err_hint(err_new(ERR_UNSUPPORTED, "the store keeps images without their referrers"),
+			"copy to a registry, a layout or an oci-archive");
 	if (!e)
 		e = fetch(k, &src, from, &d);
 	if (!e)
@@ -130,6 +155,8 @@ static struct err *copy_image(struct copy *k, const char *from, const char *to)
 	place_fini(&dst);
 	if (!e && !(dst.kind == PLACE_FILE && cstr_eq(dst.path, "-")))
 		fprintf(k->c->out, "copied %s to %s\n", digest_text(&d.digest, text), to);
+	if (!e && k->attached.len && !(dst.kind == PLACE_FILE && cstr_eq(dst.path, "-")))
+		fprintf(k->c->out, "copied %zu attached to it\n", k->attached.len);
 	return e;
 }
 
@@ -137,7 +164,7 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 {
 	AUTO(engine_closep) struct engine *eng = NULL;
 	AUTO(display_freep) struct display *d = NULL;
-	struct copy k = {.c = c, .args = args};
+	struct copy k = {.c = c, .args = args, .attached = VEC_OF(struct attached)};
 
 	if (k.args->platform)
 		TRY(platform_parse(k.args->platform, &k.want));
@@ -149,6 +176,7 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 	k.io = (struct transfer_io){display_events(d), 0, c->cancel};
 	struct err *e = copy_image(&k, operands->ptr[0], operands->ptr[1]);
 	display_end(d);
+	attached_list_fini(&k.attached);
 	return e;
 }
 

@@ -76,11 +76,32 @@ static int blob_cmp(const void *a, const void *b)
 	return digest_cmp(&x->digest, &y->digest);
 }
 
+/* Into the set and as an entry of index.json: a referrer as it stands in lists of them, others under their
+ * tag. */
+static struct err *add_attached(struct export_set *set, const struct attached *a, struct vec *entries)
+{
+	TRY(gather(set, &a->manifest.digest, 0));
+	struct descriptor *entry = vec_push(entries);
+	descriptor_copy(&a->manifest, entry);
+	if (!a->tag)
+		return NULL;
+	AUTO_JSON json_t *annotations = json_object();
+	json_set_text(annotations, "org.opencontainers.image.ref.name", a->tag);
+	mem_freep(&entry->annotations);
+	entry->annotations = json_dump(annotations, true);
+	return NULL;
+}
+
+static void write_index(struct export_set *set, const struct vec *entries)
+{
+	AUTO_FREE char *index = index_write(vec_at(entries, 0), entries->len, NULL);
+	buf_adds(&set->index, index);
+}
+
 struct err *export_gather_oci(
 	struct export_set *set, const struct descriptor *image, const struct reference *name)
 {
 	TRY(gather(set, &image->digest, 0));
-	vec_sort(&set->blobs, blob_cmp);
 	struct descriptor entry = {.digest = image->digest, .size = image->size};
 	snprintf(entry.media_type, sizeof(entry.media_type), "%s", image->media_type);
 	AUTO_JSON json_t *annotations = json_object();
@@ -95,9 +116,18 @@ struct err *export_gather_oci(
 		text = json_dump(annotations, true);
 		entry.annotations = text;
 	}
-	AUTO_FREE char *index = index_write(&entry, 1, NULL);
-	buf_adds(&set->index, index);
-	return NULL;
+	struct vec entries = VEC_OF(struct descriptor);
+	struct err *e = NULL;
+	descriptor_copy(&entry, vec_push(&entries));
+	for (size_t i = 0; set->attached && i < set->attached->len && !e; i++)
+		e = add_attached(set, vec_at(set->attached, i), &entries);
+	if (!e)
+		write_index(set, &entries);
+	for (size_t i = 0; i < entries.len; i++)
+		descriptor_fini(vec_at(&entries, i));
+	vec_fini(&entries);
+	vec_sort(&set->blobs, blob_cmp);
+	return e;
 }
 
 /* A docker-archive is of one image: of an index, this machine's. */

@@ -15,6 +15,7 @@ struct export_blob {
 struct export_set {
 	struct store *s;
 	const struct cancel *cancel;
+	const struct vec *attached; /* of struct attached; NULL: none. Of OCI forms */
 	struct vec blobs; /* of struct export_blob: everything reachable, each once, sorted by digest */
 	struct descriptor image;    /* what was asked for */
 	struct buf index;           /* index.json of a layout */

@@ -10,6 +10,7 @@
 #include "base/cancel.h"
 #include "base/compiler.h"
 #include "base/err.h"
+#include "oci/attached.h"
 #include "oci/image.h"
 #include "store/store.h"
 
@@ -67,6 +68,9 @@ struct image_import {
 	const char *name;
 	const char *platform;
 	const struct cancel *cancel;
+	/* vec of struct attached, what it is about before it: gets what a layout holds that is attached to
+	 * its images. NULL: it is passed over. */
+	struct vec *attached;
 };
 MUST_USE struct err *images_import(struct store *s, const struct image_import *im, struct vec *names);
 
@@ -96,3 +100,7 @@ enum image_format { IMAGE_OCI_LAYOUT, IMAGE_OCI_ARCHIVE, IMAGE_DOCKER_ARCHIVE };
 MUST_USE struct err *images_export(struct store *s, const struct descriptor *image,
 	const struct reference *name, enum image_format format, const char *path,
 	const struct cancel *cancel);
+/* With what is attached to it (vec of struct attached, in the store too). ERR_UNSUPPORTED for a
+ * docker-archive. */
+MUST_USE struct err *images_export_attached(struct store *s, const struct descriptor *image,
+	const struct vec *attached, enum image_format format, const char *path, const struct cancel *cancel);

@@ -127,14 +127,33 @@ static struct err *export_dir(struct export_set *set, const char *path_in)
 	return err_first(e, removing);
 }
 
+static struct err *export(struct export_set *set, const struct descriptor *image,
+	const struct reference *name, enum image_format format, const char *path)
+{
+	struct err *e = format == IMAGE_DOCKER_ARCHIVE ? export_gather_docker(set, image, name)
+						       : export_gather_oci(set, image, name);
+	if (!e)
+		e = format == IMAGE_OCI_LAYOUT ? export_dir(set, path) : export_archive(set, format, path);
+	return e ? err_wrap(e, "exporting to %s", cstr_eq(path, "-") ? "standard output" : path) : NULL;
+}
+
 struct err *images_export(struct store *s, const struct descriptor *image, const struct reference *name,
 	enum image_format format, const char *path, const struct cancel *cancel)
 {
 	AUTO(export_set_fini)
 	struct export_set set = {.s = s, .cancel = cancel, .blobs = VEC_OF(struct export_blob)};
-	struct err *e = format == IMAGE_DOCKER_ARCHIVE ? export_gather_docker(&set, image, name)
-						       : export_gather_oci(&set, image, name);
-	if (!e)
-		e = format == IMAGE_OCI_LAYOUT ? export_dir(&set, path) : export_archive(&set, format, path);
-	return e ? err_wrap(e, "exporting to %s", cstr_eq(path, "-") ? "standard output" : path) : NULL;
+	return export(&set, image, name, format, path);
+}
+
+struct err *images_export_attached(struct store *s, const struct descriptor *image,
+	const struct vec *attached, enum image_format format, const char *path, const struct cancel *cancel)
+{
+	AUTO(export_set_fini)
+	struct export_set set = {
+		.s = s, .cancel = cancel, .attached = attached, .blobs = VEC_OF(struct export_blob)};
+	if (attached->len && format == IMAGE_DOCKER_ARCHIVE)
+		return err_hint(
+			err_new(ERR_UNSUPPORTED, "a docker-archive cannot hold what is attached to an image"),
+			"write an oci-archive");
+	return export(&set, image, NULL, format, path);
 }

@@ -165,11 +165,98 @@ static struct err *take_entry(struct oci *o, const struct descriptor *d, struct 
 	return NULL;
 }
 
-static struct err *one_image_only(const struct oci *o, const struct manifest *index)
+/* The manifest of an entry, when the archive has it. */
+static struct err *peek(struct oci *o, const struct descriptor *d, struct manifest *out, bool *there)
 {
-	const struct descriptor *first = vec_at(&index->entries, 0);
-	for (size_t i = 1; i < index->entries.len; i++) {
+	AUTO_BUF struct buf bytes = {0};
+	*there = false;
+	if (!media_type_is_manifest(d->media_type))
+		return NULL;
+	TRY(ensure(o, d, true, there));
+	if (!*there)
+		return NULL;
+	TRY(store_blob_read(o->s, &d->digest, MANIFEST_MAX, &bytes));
+	return manifest_parse(buf_str(&bytes), d->media_type, out);
+}
+
+/* What the entries of index.json are: some write every manifest there that they have. */
+struct parts {
+	struct vec children; /* of struct digest: what entries that are indexes name */
+	struct vec images;   /* of struct descriptor, borrowed parts */
+};
+
+static struct err *list_children(struct oci *o, const struct manifest *index, struct vec *out)
+{
+	for (size_t i = 0; i < index->entries.len; i++) {
 		const struct descriptor *d = vec_at(&index->entries, i);
+		AUTO(manifest_fini) struct manifest m = {0};
+		bool there = false;
+		if (media_type_is_index(d->media_type))
+			TRY(peek(o, d, &m, &there));
+		for (size_t k = 0; k < m.entries.len; k++)
+			vec_push_copy(out, &((const struct descriptor *)vec_at(&m.entries, k))->digest);
+	}
+	return NULL;
+}
+
+static bool is_child(const struct vec *children, const struct digest *d)
+{
+	for (size_t i = 0; i < children->len; i++)
+		if (digest_eq(vec_at(children, i), d))
+			return true;
+	return false;
+}
+
+/* As lists of referrers show it. */
+static void describe(const struct descriptor *d, const struct manifest *m, struct descriptor *out)
+{
+	*out = (struct descriptor){.digest = d->digest,
+		.size = d->size,
+		.annotations = mem_strdup(m->annotations),
+		.artifact_type = mem_strdup(m->artifact_type)};
+	memcpy(out->media_type, m->media_type, sizeof(out->media_type));
+}
+
+static struct err *take_attached(
+	struct oci *o, const struct descriptor *d, const struct digest *subject, const char *tag)
+{
+	AUTO(manifest_fini) struct manifest m = {0};
+	bool there = false;
+	if (!o->im->attached)
+		return NULL;
+	TRY(take_manifest(o, d, 0));
+	TRY(peek(o, d, &m, &there));
+	struct attached *a = vec_push(o->im->attached);
+	*a = (struct attached){.subject = *subject, .tag = mem_strdup(tag)};
+	describe(d, &m, &a->manifest);
+	return NULL;
+}
+
+/* An image of its own, part of one, or attached to one: by its tag, or when it has no name, by its subject.
+ */
+static struct err *sort_entry(struct oci *o, const struct descriptor *d, struct parts *parts)
+{
+	AUTO_FREE char *own = NULL;
+	AUTO(manifest_fini) struct manifest m = {0};
+	struct digest subject;
+	bool there = false;
+	entry_name(d, &own);
+	if (own && attached_tag_parse(own, &subject))
+		return take_attached(o, d, &subject, own);
+	if (!own)
+		TRY(peek(o, d, &m, &there));
+	if (m.has_subject)
+		return take_attached(o, d, &m.subject.digest, NULL);
+	if (own || !is_child(&parts->children, &d->digest))
+		vec_push_copy(&parts->images, d);
+	return NULL;
+}
+
+static struct err *one_image_only(const struct oci *o, const struct vec *images)
+{
+	const struct descriptor *first = vec_at(images, 0);
+	for (size_t i = 1; i < images->len; i++) {
+		const struct descriptor *d = vec_at(images, i);
 		if (!digest_eq(&d->digest, &first->digest))
 			return err_hint(err_new(ERR_INVALID,
 						"the archive holds several images, not one to be called %s",
@@ -179,20 +266,37 @@ static struct err *one_image_only(const struct oci *o, const struct manifest *in
 	return NULL;
 }
 
+static struct err *take_parts(
+	struct oci *o, const struct manifest *index, struct parts *parts, struct vec *names)
+{
+	bool alone = index->entries.len == 1; /* then it is the image, whatever it is about */
+	if (alone)
+		vec_push_copy(&parts->images, vec_at(&index->entries, 0));
+	else
+		TRY(list_children(o, index, &parts->children));
+	for (size_t i = 0; i < index->entries.len && !alone; i++)
+		TRY(sort_entry(o, vec_at(&index->entries, i), parts));
+	if (parts->images.len == 0)
+		return err_new(ERR_INVALID, "index.json names no image");
+	if (o->im->name)
+		TRY(one_image_only(o, &parts->images));
+	size_t count = o->im->name ? 1 : parts->images.len;
+	for (size_t i = 0; i < count; i++)
+		TRY(take_entry(o, vec_at(&parts->images, i), names));
+	return NULL;
+}
+
 static struct err *take_all(struct oci *o, struct str index_json, struct vec *names)
 {
 	AUTO(manifest_fini) struct manifest index = {0};
 	struct err *e = manifest_parse(index_json, MEDIA_OCI_INDEX, &index);
 	if (e)
 		return err_wrap(e, "index.json");
-	if (index.entries.len == 0)
-		return err_new(ERR_INVALID, "index.json names no image");
-	if (o->im->name)
-		TRY(one_image_only(o, &index));
-	size_t count = o->im->name ? 1 : index.entries.len;
-	for (size_t i = 0; i < count; i++)
-		TRY(take_entry(o, vec_at(&index.entries, i), names));
-	return NULL;
+	struct parts parts = {.children = VEC_OF(struct digest), .images = VEC_OF(struct descriptor)};
+	e = take_parts(o, &index, &parts, names);
+	vec_fini(&parts.children);
+	vec_fini(&parts.images);
+	return e;
 }
 
 /* blobs/<algorithm>/<hex> or not a blob. */

@@ -122,6 +122,9 @@ MUST_USE struct err *answer_error(const struct call *c, const struct http_respon
 char *answer_code(const struct http_response *r);
 /* The part of the body worth showing. Caller frees. */
 char *answer_words(const struct http_response *r);
+/* Where the next page is (caller frees), NULL at the end. It must be at the registry itself: the credentials
+ * go there. what: the list, for messages. */
+MUST_USE struct err *answer_next_page(const struct http_response *r, const char *what, char **next);
 /* Bytes that a cache packed on the way are not those that the digest is of: ERR_CORRUPT. */
 MUST_USE struct err *answer_unpacked(const struct http_response *r);
 /* For a 429: hint at the limit that the answer tells, and at what helps. Returns e. */

@@ -40,8 +40,7 @@ static struct err *take_page(const struct call *c, const struct http_response *r
 	return json_get_strings(doc, "tags", what, out);
 }
 
-/* Where the next page is, NULL at the end. It must be at the registry itself: the credentials go there. */
-static struct err *next_page(const struct http_response *r, char **next)
+struct err *answer_next_page(const struct http_response *r, const char *what, char **next)
 {
 	AUTO_FREE char *link = next_link(r);
 	AUTO_FREE char *url = NULL;
@@ -50,8 +49,7 @@ static struct err *next_page(const struct http_response *r, char **next)
 		return NULL;
 	TRY(url_resolve(r->final_url, link, &url));
 	if (!urls_same_origin(url, r->final_url) || cstr_eq(url, r->final_url))
-		return err_new(
-			ERR_INVALID, "the list of tags goes on at %s, which is not its next page", link);
+		return err_new(ERR_INVALID, "%s goes on at %s, which is not its next page", what, link);
 	*next = steal(&url);
 	return NULL;
 }
@@ -77,7 +75,7 @@ static struct err *list(const struct route *route, const struct transfer_io *io,
 			return answer_error(&c, &r);
 		TRY(take_page(&c, &r, out));
 		char *next = NULL;
-		TRY(next_page(&r, &next));
+		TRY(answer_next_page(&r, "the list of tags", &next));
 		mem_freep(&path);
 		path = next;
 	}

@@ -161,7 +161,7 @@ FAILS = {
     "hub limit": (
         "GET", MANIFEST,
         fp.status(429, {"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "0;w=21600", "docker-ratelimit-source": "192.0.2.7"}, b'{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit."}]}'),
-        ["answer is 429, TOOMANYREQUESTS: You have reached", "100 times in 6 ?h\S* for 192.0.2.7, of which 0 are left", "cooper login 127.0.0.1"],
+        ["answer is 429, TOOMANYREQUESTS: You have reached", r"100 times in 6 ?h\S* for 192.0.2.7, of which 0 are left", "cooper login 127.0.0.1"],
     ),
 }  # fmt: skip
 
