@@ -247,34 +247,32 @@ static struct err *fetch_url(struct fetch *f, const struct route *route, const c
 	return e ? err_wrap(e, "fetching a foreign layer") : NULL;
 }
 
+/* Layers whose registry lacks them are asked for where their descriptor says. */
+static struct err *fetch_urls(struct fetch *f, const struct route *origin, struct err *last)
+{
+	for (size_t i = 0; i < f->blob->urls.len && err_kind(last) == ERR_NOT_FOUND; i++) {
+		struct err *e = fetch_url(f, origin, f->blob->urls.ptr[i]);
+		if (!e) {
+			err_free(last);
+			return NULL;
+		}
+		last = err_first(last, e);
+	}
+	return last;
+}
+
 static struct err *fetch_routes(struct fetch *f, const struct vec *routes)
 {
-	struct err *last = NULL;
-	const struct route *origin = vec_at(routes, routes->len - 1);
+	AUTO_BUF struct buf tried = {0};
 	for (size_t i = 0; i < routes->len; i++) {
 		const struct route *route = vec_at(routes, i);
 		if (atomic_load(&route->endpoint->down))
 			continue;
 		struct err *e = fetch_route(f, route);
-		if (!e || err_kind(e) == ERR_CANCELED) {
-			err_free(last);
-			return e;
-		}
-		if (route->endpoint->mirror && error_may_pass(e))
-			atomic_store(&route->endpoint->down, true);
-		err_free(last);
-		last = e;
+		if (!e || !route_next(route, &e, &tried))
+			return e ? fetch_urls(f, route, e) : NULL;
 	}
-	for (size_t i = 0; i < f->blob->urls.len && err_kind(last) == ERR_NOT_FOUND; i++) {
-		struct err *e = fetch_url(f, origin, f->blob->urls.ptr[i]);
-		if (!e)
-			err_free(last);
-		else
-			last = err_first(last, e);
-		if (!e)
-			return NULL;
-	}
-	return last;
+	return err_new(ERR_BUG, "no route for a blob");
 }
 
 static struct err *present(struct store *s, const struct digest *d, bool *out)

@@ -200,6 +200,23 @@ struct err *routes_for_pull(struct remote *r, const struct reference *ref, struc
 	return NULL;
 }
 
+bool route_next(const struct route *route, struct err **e, struct buf *tried)
+{
+	if (!route->endpoint->mirror || err_kind(*e) == ERR_CANCELED) {
+		if (tried->len)
+			*e = err_wrap(*e, "%s", buf_cstr(tried));
+		return false;
+	}
+	if (error_may_pass(*e))
+		atomic_store(&route->endpoint->down, true);
+	AUTO_FREE char *text = err_text(*e);
+	log_info("mirror %s: %s", route->endpoint->name, text);
+	buf_addf(tried, "%smirror %s failed (%s)", tried->len ? ", " : "", route->endpoint->name, text);
+	err_ignore(*e, "the next mirror, or the registry itself, is asked");
+	*e = NULL;
+	return true;
+}
+
 /* ---- plain or TLS ---- */
 
 /* tls: only whether TLS is spoken matters here, the certificate is checked by the requests that follow. */

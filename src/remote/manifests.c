@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Asking for manifests: what a reference stands for, and the bytes. */
-#include "base/log.h"
 #include "base/mem.h"
 #include "remote/remote_internal.h"
 
@@ -145,28 +144,16 @@ static struct err *resolve_at(const struct route *route, const struct reference 
 
 /* ---- all routes ---- */
 
-/* Is another route worth asking after e? The mirror that does not answer is left alone from now on. */
-static bool next_route(const struct route *route, struct err *e)
-{
-	if (!route->endpoint->mirror || err_kind(e) == ERR_CANCELED)
-		return false;
-	if (error_may_pass(e))
-		atomic_store(&route->endpoint->down, true);
-	AUTO_FREE char *text = err_text(e);
-	log_info("mirror %s: %s", route->endpoint->name, text);
-	err_ignore(e, "the next mirror, or the registry itself, is asked");
-	return true;
-}
-
 struct err *fetch_manifest_bytes(const struct vec *routes, const struct reference *ref,
 	const struct descriptor *d, const struct transfer_io *io, struct buf *out, char **type)
 {
+	AUTO_BUF struct buf tried = {0};
 	for (size_t i = 0; i < routes->len; i++) {
 		const struct route *route = vec_at(routes, i);
 		if (atomic_load(&route->endpoint->down))
 			continue;
 		struct err *e = get_bytes(route, ref, d, io, out, type);
-		if (!e || !next_route(route, e))
+		if (!e || !route_next(route, &e, &tried))
 			return e;
 	}
 	return err_new(ERR_BUG, "no route for %s", ref->repository);
@@ -183,12 +170,13 @@ static struct err *wrap_ref(struct err *e, const char *what, const struct refere
 static struct err *resolve_routes(const struct vec *routes, const struct reference *ref,
 	const struct transfer_io *io, struct descriptor *out)
 {
+	AUTO_BUF struct buf tried = {0};
 	for (size_t i = 0; i < routes->len; i++) {
 		const struct route *route = vec_at(routes, i);
 		if (atomic_load(&route->endpoint->down))
 			continue;
 		struct err *e = resolve_at(route, ref, io, out);
-		if (!e || !next_route(route, e))
+		if (!e || !route_next(route, &e, &tried))
 			return e;
 	}
 	return err_new(ERR_BUG, "no route for %s", ref->repository);

@@ -63,6 +63,11 @@ void routes_fini(struct vec *routes); /* of struct route */
 MUST_USE struct err *routes_for_pull(struct remote *r, const struct reference *ref, struct vec *out);
 MUST_USE struct err *route_for_push(struct remote *r, const struct reference *ref, struct route *out);
 void route_fini(struct route *route);
+/*
+ * Is another route worth asking after e? Then e is freed and noted in tried, and a mirror that does not
+ * answer is left alone from now on; else *e gets what became of the mirrors before.
+ */
+bool route_next(const struct route *route, struct err **e, struct buf *tried);
 
 MUST_USE struct err *remote_http(struct remote *r, struct http_client **out);
 /* "https://host[:port]". Blocks once, to find out what a loopback host speaks. Caller frees. */

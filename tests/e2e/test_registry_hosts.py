@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of hosts against real servers: mirrors and what happens when they fail, CAs, client certificates, connections."""
+
+import json
+import random
+import re
+
+import pytest
+
+import fault_proxy as fp
+from conftest import Cooper, free_port, running_docker_registry
+from registry_server import OCI_CONFIG, OCI_LAYER, Server, descriptor, encode, image_manifest
+from tls_front import Authority, tls_front
+
+BLOB = r"/blobs/sha256:"
+LAYERS = 40
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory):
+    """A registry that has hosts/many:1, of many layers, the first of 3 MiB, and the same below cache/."""
+    with running_docker_registry(tmp_path_factory.mktemp("upstream") / "r") as address:
+        box = Server("unused")
+        box.port = int(address.split(":")[1])
+        random.seed(3)
+        layers = [random.randbytes(3 << 20)] + [random.randbytes(2000) for _ in range(LAYERS - 1)]
+        config = encode({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}})
+        manifest = encode(image_manifest(descriptor(config, OCI_CONFIG), [descriptor(data, OCI_LAYER) for data in layers]))
+        for repo in ("hosts/many", "cache/hosts/many"):
+            for data in (config, *layers):
+                location = box.request("POST", f"/v2/{repo}/blobs/uploads/").getheader("Location")
+                path = re.sub(r"^http://[^/]*", "", location)
+                assert box.request("PUT", f"{path}&digest={descriptor(data, '')['digest']}", data).status == 201
+            box.push_manifest(repo, "1", manifest)
+        box.digest = descriptor(manifest, "")["digest"]
+        box.large = descriptor(layers[0], "")["digest"]
+        yield box
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """settings({host: {...}}) -> the options that name such a file."""
+
+    def write(registries):
+        path = tmp_path / "config.yaml"
+        path.write_text(json.dumps({"registries": registries}))  # JSON is YAML
+        return ["--config", str(path)]
+
+    return write
+
+
+def pull(cooper, host, upstream, *options, words=(), repo="hosts/many"):
+    done = cooper("image", "copy", f"docker://{host}/{repo}:1", "store:got:1", *options, code=1 if words else 0)
+    for word in words:
+        assert re.search(word, " ".join(done.err.split())), (word, done.err)
+    if not words:
+        assert json.loads(cooper("image", "inspect", "got:1").out)["digest"] == upstream.digest
+    cooper("store", "verify")
+    return done
+
+
+# ---- mirrors ----
+
+
+@pytest.fixture
+def pair(upstream):
+    """A mirror and the registry itself, both breakable."""
+    with fp.fault_proxy(upstream.host) as mirror, fp.fault_proxy(upstream.host) as origin:
+        yield mirror, origin
+
+
+def test_all_from_the_mirror(bare, upstream, pair, settings):
+    mirror, origin = pair
+    options = settings({origin.host: {"mirrors": [mirror.host + "/cache"]}})
+    pull(bare, origin.host, upstream, *options)
+    assert mirror.count("GET /v2/cache/hosts/many/blobs") == LAYERS + 1 and origin.seen == []
+    # Pushes go to the registry itself.
+    bare("image", "copy", "store:got:1", f"docker://{origin.host}/hosts/pushed:1", *options)
+    assert origin.count("PUT /v2/hosts/pushed/manifests/1 -> 201") == 1 and mirror.count("pushed") == 0
+
+
+MIRROR_FAULTS = {
+    "lacks all": ("GET|HEAD", "", fp.status(404)),
+    "denies": ("GET|HEAD", "/v2/cache", fp.status(401, {"WWW-Authenticate": 'Basic realm="m"'})),
+    "is broken": ("GET|HEAD", "", fp.status(502)),
+    "lacks blobs": ("GET", BLOB, fp.status(404)),
+    "has wrong blobs": ("GET", BLOB, fp.wrong_byte()),
+    "has a wrong manifest": ("GET", "/manifests/", fp.wrong_byte()),
+    "is a web page": ("GET|HEAD", "", fp.status(200, {"Content-Type": "text/html"}, b"<html>hello")),
+    "is no server": ("GET|HEAD", "/v2/cache", fp.not_http()),
+}
+
+
+@pytest.mark.parametrize("case", MIRROR_FAULTS)
+def test_a_mirror_that(bare, upstream, pair, settings, case):
+    mirror, origin = pair
+    mirror.fault(*MIRROR_FAULTS[case], times=-1)
+    pull(bare, origin.host, upstream, *settings({origin.host: {"mirrors": [mirror.host + "/cache"]}}))
+    came = "/manifests/sha256:" if "manifest" in case else "/blobs/"
+    assert origin.count(f"GET .*{came}") == (1 if "manifest" in case else LAYERS + 1), (mirror.seen, origin.seen)
+
+
+def test_no_mirror_there(bare, upstream, pair, settings):
+    _, origin = pair
+    gone = f"127.0.0.1:{free_port()}"
+    pull(bare, origin.host, upstream, *settings({origin.host: {"mirrors": [gone, gone + "/again"]}}))
+
+
+def test_the_registry_goes_on_where_the_mirror_was_cut(bare, upstream, pair, settings):
+    mirror, origin = pair
+    mirror.fault("GET", upstream.large, fp.truncate(2 << 20))
+    mirror.fault("GET", upstream.large, fp.status(404))
+    pull(bare, origin.host, upstream, *settings({origin.host: {"mirrors": [mirror.host]}}))
+    assert [h["Range"] for _, _, h in origin.headers if "Range" in h] == ["bytes=2097152-"]
+
+
+def test_a_mirror_gets_no_password_of_the_registry(bare, upstream, closed_registry, settings, tmp_path):
+    env = {"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")}
+    bare("image", "copy", f"docker://{upstream.host}/hosts/many:1", "store:many:1")
+    with fp.fault_proxy(upstream.host) as mirror:
+        mirror.fault("GET", BLOB, fp.status(401, {"WWW-Authenticate": 'Basic realm="give it to me"'}), times=-1)
+        options = settings({closed_registry: {"mirrors": [mirror.host]}})
+        bare("login", closed_registry, "-u", "dev", "--password-stdin", input="s3cret\n", env=env)
+        bare("image", "copy", "store:many:1", f"docker://{closed_registry}/hosts/many:1", env=env)
+        other = Cooper(tmp_path / "other")
+        other("image", "copy", f"docker://{closed_registry}/hosts/many:1", "store:got:1", *options, env=env)
+        assert mirror.headers and not [h for _, _, h in mirror.headers if "Authorization" in h]
+
+
+def test_all_fail(bare, upstream, pair, settings):
+    """What the registry itself said is told, and what became of the mirror."""
+    mirror, origin = pair
+    mirror.fault("GET|HEAD", "/v2/", fp.status(418), times=-1)
+    origin.fault("GET|HEAD", "/v2/hosts", fp.status(403), times=-1)
+    words = [rf"GET http://{origin.host}/v2/hosts/many/manifests/1: the answer is 403", rf"mirror {mirror.host}.*418"]
+    pull(bare, origin.host, upstream, *settings({origin.host: {"mirrors": [mirror.host]}}), words=words)
+
+
+# ---- TLS ----
+
+
+def test_a_ca_of_our_own(bare, upstream, authority, settings, tmp_path):
+    with tls_front(tmp_path / "front", upstream.host, authority.issue("server")) as front:
+        pull(bare, front.host, upstream, words=["certificate", f'registries: {{"{front.host}": {{ca: FILE}}}}'])
+        for n, setting in enumerate(({"ca": str(authority.ca)}, {"insecure": True})):
+            pull(Cooper(tmp_path / f"tls{n}"), front.host, upstream, *settings({front.host: setting}))
+        # As docker and containers keep them.
+        folder = tmp_path / "xdg" / "containers" / "certs.d" / front.host
+        folder.mkdir(parents=True)
+        (folder / "ca.crt").write_bytes(authority.ca.read_bytes())
+        pull(Cooper(tmp_path / "certs", {"XDG_CONFIG_HOME": str(tmp_path / "xdg")}), front.host, upstream)
+        # Of another host, it does not count.
+        pull(Cooper(tmp_path / "other"), front.host, upstream, *settings({"localhost": {"insecure": True}}), words=["certificate"])
+
+
+def test_a_certificate_of_another_name(bare, upstream, authority, settings, tmp_path):
+    with tls_front(tmp_path / "front", upstream.host, authority.issue("other", "DNS:registry.test")) as front:
+        pull(bare, front.host, upstream, *settings({front.host: {"ca": str(authority.ca)}}), words=["127.0.0.1", "subject name|certificate"])
+
+
+def test_client_certificates(bare, upstream, authority, settings, tmp_path):
+    cert, key = authority.issue("client")
+    with tls_front(tmp_path / "front", upstream.host, authority.issue("server"), client_ca=authority.ca) as front:
+        ours = {"ca": str(authority.ca)}
+        pull(bare, front.host, upstream, *settings({front.host: ours}), words=["400"])
+        options = settings({front.host: {**ours, "cert": str(cert), "key": str(key)}})
+        pull(bare, front.host, upstream, *options)
+        bare("image", "copy", "store:got:1", f"docker://{front.host}/hosts/by-certificate:1", *options)
+        # A mirror may be such a host.
+        other = Cooper(tmp_path / "mirrored")
+        options = settings({"registry.invalid": {"mirrors": [front.host]}, front.host: {**ours, "cert": str(cert), "key": str(key)}})
+        pull(other, "registry.invalid", upstream, *options)
+
+
+def test_few_connections(bare, upstream, authority, settings, tmp_path):
+    """Many blobs at once share few connections, and so do pushes."""
+    with tls_front(tmp_path / "front", upstream.host, authority.issue("server")) as front:
+        options = settings({front.host: {"ca": str(authority.ca)}})
+        pull(bare, front.host, upstream, *options)
+        asked = front.requests()
+        assert sum("/blobs/" in r["path"] for r in asked) == LAYERS + 1
+        assert len({r["connection"] for r in asked if "/hosts/" in r["path"]}) <= 4, asked
+        before = len(asked)
+        bare("image", "copy", "store:got:1", f"docker://{front.host}/hosts/again:1", *options)
+        asked = front.requests()[before:]
+        assert len(asked) > LAYERS and len({r["connection"] for r in asked if "/hosts/" in r["path"]}) <= 4, asked
