@@ -290,6 +290,7 @@ struct sending {
 	struct retry retry;
 	enum upload_way way; /* of whole blobs */
 	uint64_t have;       /* that the session has */
+	bool careful;        /* it was cut, so in chunks: registries keep little of a PUT that was */
 	bool anew;           /* no going on: the registry did not take what was to follow */
 };
 
@@ -315,9 +316,11 @@ static struct err *look_again(
 {
 	bool passing = r->status >= 300 ? status_may_pass(r->status) : error_may_pass(e);
 	bool again = false;
-	if (!passing && s->have && err_kind(e) != ERR_CANCELED) {
-		err_ignore(e, "all of it is sent anew");
+	if (!passing && (s->have || s->careful) && err_kind(e) != ERR_CANCELED) {
+		err_ignore(e, "all of it is sent anew, as at first");
+		s->way = s->careful ? WAY_PUT : s->way;
 		s->anew = true;
+		s->careful = false;
 		s->have = 0;
 		cancel_session(u);
 		return NULL;
@@ -335,8 +338,13 @@ static struct err *look_again(
 		TRY(ask_session(u, &s->have));
 	if (s->have > before + HEADWAY)
 		s->retry.tried = 0;
-	if (!s->have)
-		cancel_session(u);
+	if (s->have)
+		return NULL;
+	cancel_session(u);
+	if (r->status < 300 && !s->anew && s->way == WAY_PUT && u->blob->size >= RESUME_MIN) {
+		s->careful = true;
+		s->way = WAY_CHUNKS;
+	}
 	return NULL;
 }
 

@@ -212,14 +212,15 @@ class Proxy:
         self.upstream, self.faults, self.seen, self.headers = upstream, [], [], []
         self.lock = threading.Lock()
 
-    def fault(self, method, path, act, times=1, name=None):
-        """The next so many requests (-1: all) with this method (a regular expression) whose target has path."""
-        self.faults.append([re.compile(method + r"\Z"), re.compile(path), act, times, name or "fault"])
+    def fault(self, method, path, act, times=1, least=0):
+        """The next so many requests (-1: all) with this method and path (regular expressions), and a body of so many bytes."""
+        self.faults.append([re.compile(method + r"\Z"), re.compile(path), act, times, least])
 
     def pick(self, handler):
         with self.lock:
+            size = int(handler.headers.get("Content-Length") or 0)
             for fault in self.faults:
-                if fault[3] and fault[0].match(handler.command) and fault[1].search(handler.path):
+                if fault[3] and size >= fault[4] and fault[0].match(handler.command) and fault[1].search(handler.path):
                     fault[3] -= 1
                     return fault[2]
         return None

@@ -103,6 +103,7 @@ FINISHES = {
 }
 
 
+@one_kind
 @pytest.mark.parametrize("case", FINISHES)
 def test_pull_finishes(pull, proxy, case):
     method, path, act, times = FINISHES[case]
@@ -251,6 +252,28 @@ def test_push_finishes(push, proxy, case):
     if case == "put lost":
         # Each blob was there: it is not sent twice.
         assert proxy.count(r"^PUT .*digest=.* -> (fault|20\d)") == 2, proxy.seen
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("registry", ["cooper"], indirect=True)
+def test_push_goes_on_where_it_was_cut(push, proxy):
+    """What the registry has said that it has is not sent again. (docker-registry 2.8 gives up an upload that was cut within a chunk.)"""
+    proxy.fault("PUT", UPLOAD, fp.cut_upload(5 << 20), times=1, least=LAYER)
+    proxy.fault("PATCH", UPLOAD, fp.change(lambda a, h: None), times=1)  # one chunk gets through
+    proxy.fault("PATCH", UPLOAD, fp.cut_upload(1 << 20), times=2)
+    push()
+    sent = [re.match(r"(\d+)-(\d+)", h["Content-Range"]).groups() for m, _, h in proxy.headers if m == "PATCH"]
+    starts = [int(first) for first, _ in sent]
+    assert len(starts) >= 4 and starts[0] == 0 and starts == sorted(starts) and min(starts[1:]) >= 4 << 20, sent
+
+
+@one_kind
+def test_push_to_a_registry_that_takes_no_chunks(push, proxy):
+    """Cut, then refused in chunks: sent whole."""
+    proxy.fault("PUT", UPLOAD, fp.cut_upload(5 << 20), times=1, least=LAYER)
+    proxy.fault("PATCH", UPLOAD, fp.status(405), times=-1)
+    push()
+    assert proxy.count("PATCH .* -> 405") == 1 and proxy.count("PUT .*digest=.* -> 201") >= 2, proxy.seen
 
 
 PUSHES_FAIL = {
