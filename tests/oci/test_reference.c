@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/attached.h"
 #include "oci/reference.h"
 
 #include <string.h>
@@ -29,6 +30,25 @@ static void references(void **state)
 {
 	(void)state;
 	each_line("cases/references.txt", check_reference);
+}
+
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void tags_of_digests(void **state)
+{
+	(void)state;
+	struct digest d;
+	const char *const others[] = {"v1", "sha256-" HEX, "sha256-" HEX ".", "sha256-" HEX "0.sig",
+		"sha256-0123.sig", "sha512-" HEX ".sig", "sha256:" HEX ".sig", ".sig", ""};
+	assert_true(attached_tag_parse("sha256-" HEX ".sig", &d));
+	AUTO_FREE char *tag = attached_tag_of(&d);
+	assert_string_equal(tag, "sha256-" HEX);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_false(attached_tag_parse(others[i], &d));
+	/* Of a sha512 as much as a tag may have. */
+	assert_ok(digest_parse(STR("sha512:" HEX HEX), &d));
+	AUTO_FREE char *cut = attached_tag_of(&d);
+	assert_string_equal(cut, "sha512-" HEX);
 }
 
 static void check_rejected(char *const field[])
@@ -155,6 +175,7 @@ int main(void)
 		cmocka_unit_test(references_rejected),
 		cmocka_unit_test(no_default_tag),
 		cmocka_unit_test(lengths),
+		cmocka_unit_test(tags_of_digests),
 		cmocka_unit_test(names),
 		cmocka_unit_test(platforms),
 		cmocka_unit_test(matching),
