@@ -254,3 +254,31 @@ void random_hex(char *out, size_t n)
 		n -= part;
 	}
 }
+
+#define HMAC_BLOCK 64
+
+void hmac_sha256(struct str key, struct str message, struct digest *out)
+{
+	uint8_t pad[HMAC_BLOCK] = {0};
+	struct digest inner;
+	if (key.len > HMAC_BLOCK) {
+		digest_of(key.ptr, key.len, &inner);
+		memcpy(pad, inner.bytes, digest_len(DIGEST_SHA256));
+	} else if (key.len) {
+		memcpy(pad, key.ptr, key.len);
+	}
+	struct hasher *h = hasher_new(DIGEST_SHA256);
+	for (size_t i = 0; i < HMAC_BLOCK; i++)
+		pad[i] ^= 0x36;
+	hasher_add(h, pad, sizeof(pad));
+	hasher_add(h, message.ptr, message.len);
+	hasher_finish(h, &inner);
+	hasher_reset(h);
+	for (size_t i = 0; i < HMAC_BLOCK; i++)
+		pad[i] ^= 0x36 ^ 0x5c;
+	hasher_add(h, pad, sizeof(pad));
+	hasher_add(h, inner.bytes, digest_len(DIGEST_SHA256));
+	hasher_finish(h, out);
+	hasher_free(h);
+	explicit_bzero(pad, sizeof(pad));
+}

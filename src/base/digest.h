@@ -54,6 +54,8 @@ void hasher_reset(struct hasher *h);
 void hasher_peek(const struct hasher *h, struct digest *out);
 
 void digest_of(const void *p, size_t len, struct digest *out); /* sha256 */
+/* HMAC-SHA-256 (RFC 2104). */
+void hmac_sha256(struct str key, struct str message, struct digest *out);
 
 /* Fill with bytes from the kernel's random source. */
 void random_bytes(void *p, size_t len);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "cli/cmds.h"
+#include "http/client.h"
 #include "server/server.h"
 
 #include <string.h>
 
 struct serve_args {
-	const char *listen, *cert, *key;
+	const char *listen, *cert, *key, *url;
 	bool anonymous_pull, insecure_open;
 	uint64_t lease;
 };
@@ -19,6 +20,8 @@ static const struct option options[] = {
 		"where (default: 127.0.0.1:5000; port 0: any free one)"},
 	{"tls-cert", 0, OPTION_TEXT, "FILE", OPT(cert), "certificate chain (PEM); with --tls-key"},
 	{"tls-key", 0, OPTION_TEXT, "FILE", OPT(key), "its private key (PEM)"},
+	{"url", 0, OPTION_TEXT, "URL", OPT(url),
+		"how clients reach it, when a proxy does not pass on the name they use"},
 	{"anonymous-pull", 0, OPTION_FLAG, NULL, OPT(anonymous_pull),
 		"let everybody read the registry, without a token"},
 	{"lease", 0, OPTION_NUMBER, "SECONDS", OPT(lease),
@@ -42,6 +45,19 @@ static void on_ready(void *ctx, uint16_t port)
 	fflush(l->c->out);
 }
 
+static struct err *check_url(const struct serve_args *sa)
+{
+	AUTO(url_fini) struct url u = {0};
+	if (!sa->url)
+		return NULL;
+	struct err *e = url_parse(sa->url, &u);
+	size_t scheme = cstr_starts(sa->url, "https://") ? 8 : 7;
+	bool ok = !e && !strpbrk(sa->url + scheme, "/?#@\"\\ ");
+	err_free(e);
+	return ok ? NULL
+		  : err_new(ERR_USAGE, "--url takes https://HOST or http://HOST:PORT, not \"%s\"", sa->url);
+}
+
 static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 {
 	struct serve_args *sa = args;
@@ -57,11 +73,13 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 		return err_new(ERR_USAGE, "--tls-cert and --tls-key go together");
 	if (sa->lease > LEASE_MAX_S)
 		return err_new(ERR_USAGE, "--lease takes at most %d seconds", LEASE_MAX_S);
+	TRY(check_url(sa));
 	TRY(engine_open(&c->engine, &eng));
 	const struct server_options opt = {
 		.listen = sa->listen,
 		.tls_cert = sa->cert,
 		.tls_key = sa->key,
+		.url = sa->url,
 		.lease_time = (int64_t)sa->lease * CLOCK_SECOND,
 		.anonymous_pull = sa->anonymous_pull,
 		.insecure_open = sa->insecure_open,

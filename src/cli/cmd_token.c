@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct token_args {
-	struct strvec scopes;
+	struct strvec scopes, repositories;
 	const char *expires;
 	bool json;
 };
@@ -19,7 +19,9 @@ struct token_args {
 
 static const struct option create_options[] = {
 	{"scope", 's', OPTION_LIST, "SCOPE", OPT(scopes),
-		"admin, release, runner, push or pull; several are allowed"},
+		"admin, release, runner, push, pull or metrics; several are allowed"},
+	{"repository", 'r', OPTION_LIST, "PATTERN", OPT(repositories),
+		"push and pull these repositories alone: homelab/*; several are allowed"},
 	{"expires", 0, OPTION_TEXT, "TIME", OPT(expires),
 		"not valid any more after this time: 90d, 12h, 30m"},
 	{"json", 0, OPTION_FLAG, NULL, OPT(json), "print JSON"},
@@ -41,6 +43,10 @@ static json_t *token_json(const struct token *t)
 			json_array_append_new(list, json_text_n(one.ptr, one.len));
 	json_set_text(o, "name", t->name);
 	json_object_set_new(o, "scopes", list);
+	json_t *repositories = json_array();
+	for (size_t i = 0; i < t->repositories.len; i++)
+		json_array_append_new(repositories, json_text(t->repositories.ptr[i]));
+	json_object_set_new(o, "repositories", repositories);
 	json_set_text(o, "created", clock_rfc3339(t->created, text));
 	if (t->expires)
 		json_set_text(o, "expires", clock_rfc3339(t->expires, text));
@@ -67,17 +73,18 @@ static struct err *run_create(struct cli *c, void *args, const struct strvec *op
 	for (size_t i = 0; i < ta->scopes.len; i++)
 		if (!token_scope_parse(ta->scopes.ptr[i], &spec.scopes))
 			return err_new(ERR_USAGE,
-				"--scope takes admin, release, runner, push or pull, not \"%s\"",
+				"--scope takes admin, release, runner, push, pull or metrics, not \"%s\"",
 				ta->scopes.ptr[i]);
 	if (!spec.scopes)
-		return err_new(
-			ERR_USAGE, "say what the token is for: --scope admin, release, runner, push or pull");
+		return err_new(ERR_USAGE,
+			"say what the token is for: --scope admin, release, runner, push, pull or metrics");
 	if (ta->expires && (!duration_parse_span(ta->expires, &lasts) || !lasts))
 		return err_new(
 			ERR_USAGE, "--expires takes a time like 90d, 12h or 30m, not \"%s\"", ta->expires);
 	if (lasts)
 		spec.expires = clock_now() + lasts;
 	TRY(engine_open(&c->engine, &eng));
+	spec.repositories = ta->repositories; /* borrowed */
 	TRY(token_create(engine_store(eng), &spec, text, &made));
 	if (ta->json) {
 		AUTO_JSON json_t *o = token_json(&made);
@@ -99,7 +106,8 @@ static void add_time(struct table *t, int64_t ns)
 
 static struct err *run_ls(struct cli *c, void *args, const struct strvec *operands)
 {
-	static const char *const titles[] = {"NAME", "SCOPES", "CREATED", "LAST USED", "EXPIRES"};
+	static const char *const titles[] = {
+		"NAME", "SCOPES", "REPOSITORIES", "CREATED", "LAST USED", "EXPIRES"};
 	struct token_args *ta = args;
 	AUTO(engine_closep) struct engine *eng = NULL;
 	AUTO(tokens_fini) struct vec list = VEC_OF(struct token);
@@ -116,6 +124,8 @@ static struct err *run_ls(struct cli *c, void *args, const struct strvec *operan
 		json_array_append_new(all, token_json(t));
 		table_cell(&table, t->name);
 		table_cell(&table, scopes);
+		AUTO_FREE char *repositories = token_repositories_text(t);
+		table_cell(&table, repositories);
 		add_time(&table, t->created);
 		add_time(&table, t->used);
 		add_time(&table, t->expires);
@@ -143,7 +153,8 @@ const struct command cmd_token_create = {
 	.operands = "NAME",
 	.details = "admin may do everything; release makes and cancels runs and reads their logs; runner "
 		   "takes jobs; "
-		   "push adds to the registry and never replaces or deletes; pull reads it.\n\n"
+		   "push adds to the registry and never replaces or deletes; pull reads it; metrics reads "
+		   "/metrics.\n\n"
 		   "A running server knows at once. With the first token it stops being open to everybody.",
 	.min = 1,
 	.max = 1,

@@ -53,10 +53,10 @@ static char *percent_decode(struct str s, bool plus_is_space)
 	return out;
 }
 
-static void parse_query(struct http_exchange *x, struct str query)
+bool http_parse_form(struct str text, struct strvec *out)
 {
 	struct str pair;
-	while (str_split(&query, '&', &pair)) {
+	while (str_split(&text, '&', &pair)) {
 		if (!pair.len)
 			continue;
 		ptrdiff_t eq = str_index(pair, '=');
@@ -64,14 +64,14 @@ static void parse_query(struct http_exchange *x, struct str query)
 		struct str value = eq < 0 ? STR("") : str_skip(pair, (size_t)eq + 1);
 		char *n = percent_decode(name, true), *v = percent_decode(value, true);
 		if (!n || !v) {
-			x->bad_uri = "the query has a malformed escape";
 			mem_freep(&n);
 			mem_freep(&v);
-			return;
+			return false;
 		}
-		strvec_push_take(&x->query, n);
-		strvec_push_take(&x->query, v);
+		strvec_push_take(out, n);
+		strvec_push_take(out, v);
 	}
+	return true;
 }
 
 void exchange_parse_uri(struct http_exchange *x)
@@ -96,8 +96,8 @@ void exchange_parse_uri(struct http_exchange *x)
 	x->path = percent_decode(path, false);
 	if (!x->path)
 		x->bad_uri = "the path has a malformed escape";
-	else if (mark >= 0)
-		parse_query(x, str_skip(uri, (size_t)mark + 1));
+	else if (mark >= 0 && !http_parse_form(str_skip(uri, (size_t)mark + 1), &x->query))
+		x->bad_uri = "the query has a malformed escape";
 }
 
 const char *http_method(const struct http_exchange *x)
@@ -190,6 +190,29 @@ const char *http_peer(const struct http_exchange *x)
 	}
 	mine->peer = mem_strdup(host);
 	return mine->peer;
+}
+
+bool http_is_forwarded(const struct http_exchange *x)
+{
+	static const char *const headers[] = {
+		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via"};
+	for (size_t i = 0; i < ARRAY_LEN(headers); i++)
+		if (http_header(x, headers[i]))
+			return true;
+	return false;
+}
+
+void http_set_note(struct http_exchange *x, void *note, void (*free_note)(void *note))
+{
+	if (x->note && x->free_note)
+		x->free_note(x->note);
+	x->note = note;
+	x->free_note = free_note;
+}
+
+void *http_note(const struct http_exchange *x)
+{
+	return x->note;
 }
 
 /* ---- the answer ---- */
@@ -366,6 +389,7 @@ void exchange_free(struct http_exchange *x)
 	if (x->response)
 		x->server->mhd->MHD_destroy_response(x->response);
 	exchange_release(x);
+	http_set_note(x, NULL, NULL);
 	mem_freep(&x->uri);
 	mem_freep(&x->path);
 	mem_freep(&x->peer);

@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "base/vec.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +32,15 @@ int64_t http_content_length(const struct http_exchange *x); /* -1: chunked or no
 /* The connection's descriptor, to be looked at only: does the peer still listen? */
 int http_socket(const struct http_exchange *x);
 const char *http_peer(const struct http_exchange *x); /* address text */
+/* Did a proxy pass it on, as far as it says so? Then the peer is the proxy. */
+bool http_is_forwarded(const struct http_exchange *x);
+/* Something of the handler's that goes with the exchange: freed after it, and replaced by the next one. */
+void http_set_note(struct http_exchange *x, void *note, void (*free_note)(void *note));
+void *http_note(const struct http_exchange *x); /* NULL: none */
+
+/* A form (application/x-www-form-urlencoded) as name, value, name, value..., decoded; also what follows '?'
+ * in a target. False: an escape is malformed, or of NUL. */
+bool http_parse_form(struct str text, struct strvec *out);
 
 /* ---- the answer: exactly one of the http_answer_* calls, last ---- */
 void http_set_header(struct http_exchange *x, const char *name, const char *value);

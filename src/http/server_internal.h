@@ -35,6 +35,8 @@ struct http_exchange {
 	int64_t content_length; /* -1: not given */
 	bool chunked;
 	void *state;
+	void *note;
+	void (*free_note)(void *note);
 
 	struct strvec set_headers; /* name, value */
 	struct MHD_Response *response;

@@ -62,18 +62,29 @@ struct err *records_blob_delete(
 	return counted ? NULL : quota_change(s, repository, 0, size);
 }
 
-static struct err *any_row(void *ctx, const struct store_record_row *row)
+struct anywhere {
+	const struct request *q;
+	const struct http_exchange *x;
+	size_t prefix;
+	bool found;
+};
+
+static struct err *look_there(void *ctx, const struct store_record_row *row)
 {
-	(void)row;
-	*(bool *)ctx = true;
+	struct anywhere *a = ctx;
+	if (!a->found)
+		a->found = may_read(a->q, a->x, row->key + a->prefix);
 	return NULL;
 }
 
-struct err *records_blob_anywhere(struct store *s, const struct digest *d, bool *found)
+struct err *records_blob_anywhere(
+	const struct request *q, const struct http_exchange *x, const struct digest *d, bool *found)
 {
 	AUTO_FREE char *prefix = blob_key(d, "");
-	*found = false;
-	return store_record_each(s, SPACE_BLOB, prefix, NULL, 1, any_row, found);
+	struct anywhere a = {.q = q, .x = x, .prefix = strlen(prefix)};
+	TRY(store_record_each(q->s, SPACE_BLOB, prefix, NULL, 0, look_there, &a));
+	*found = a.found;
+	return NULL;
 }
 
 struct blob_put {

@@ -167,6 +167,23 @@ void registry_free(struct registry *r)
 	free(rs);
 }
 
+void registry_limit(struct registry *r, const struct registry_limits *limits)
+{
+	r->limits = *limits;
+}
+
+bool may_list(const struct request *q, const struct http_exchange *x, const char *repository)
+{
+	const struct registry_limits *l = &q->r->limits;
+	return !l->may_list || l->may_list(l->ctx, x, repository);
+}
+
+bool may_read(const struct request *q, const struct http_exchange *x, const char *repository)
+{
+	const struct registry_limits *l = &q->r->limits;
+	return !l->may_read || l->may_read(l->ctx, x, repository);
+}
+
 const struct http_handler *registry_handler(struct registry *r)
 {
 	return &container_of(r, struct registry_server, shared)->whole.handler;

@@ -20,6 +20,19 @@ struct registry;
 MUST_USE struct err *registry_new(
 	struct store *s, const struct registry_policy *policy, struct registry **out);
 void registry_free(struct registry *r);
+
+/* The repository in a request's path is for the caller to check; these say what else of the registry a
+ * request may see. NULL: everything. */
+struct registry_limits {
+	/* the repository's name in the catalog */
+	bool (*may_list)(void *ctx, const struct http_exchange *x, const char *repository);
+	/* its blobs, to mount them elsewhere */
+	bool (*may_read)(void *ctx, const struct http_exchange *x, const char *repository);
+	void *ctx;
+};
+/* Before it serves. */
+void registry_limit(struct registry *r, const struct registry_limits *limits);
+
 /* Handles every request whose path is /v2/ or below. Borrowed, as long as r. */
 const struct http_handler *registry_handler(struct registry *r);
 /* The same for those who may only add: a tag that stands for another digest stays as it is (403), and nothing

@@ -18,6 +18,7 @@
 #include "http/server.h"
 #include "oci/image.h"
 #include "registry/registry.h"
+#include "registry/route.h"
 #include "store/store.h"
 
 #define SPACE_TAG "tag"
@@ -30,29 +31,10 @@
 struct registry {
 	struct store *store;
 	const struct registry_policy *policy;
+	struct registry_limits limits;
 };
 
 /* ---- a request ---- */
-
-enum route_kind {
-	ROUTE_PING,
-	ROUTE_CATALOG,
-	ROUTE_TAGS,
-	ROUTE_MANIFEST,
-	ROUTE_REFERRERS,
-	ROUTE_BLOB,
-	ROUTE_UPLOAD_START,
-	ROUTE_UPLOAD,
-	ROUTE_UNKNOWN,
-};
-
-/* Views of the path that was parsed. */
-struct route {
-	enum route_kind kind;
-	struct str repository;
-	struct str reference; /* tag, digest or upload id */
-};
-void registry_route(const char *path, struct route *out);
 
 enum body_use { BODY_NONE, BODY_MANIFEST, BODY_BLOB, BODY_CHUNK };
 
@@ -124,8 +106,12 @@ MUST_USE struct err *records_blob_put(
 	struct store *s, const char *repository, const struct digest *d, uint64_t size);
 MUST_USE struct err *records_blob_delete(
 	struct store *s, const char *repository, const struct digest *d, bool *deleted);
-/* Some repository that has it. */
-MUST_USE struct err *records_blob_anywhere(struct store *s, const struct digest *d, bool *found);
+/* Some repository that has it, of those that x may read. */
+MUST_USE struct err *records_blob_anywhere(
+	const struct request *q, const struct http_exchange *x, const struct digest *d, bool *found);
+/* May who asks be told of, or read what is in, that repository? */
+bool may_list(const struct request *q, const struct http_exchange *x, const char *repository);
+bool may_read(const struct request *q, const struct http_exchange *x, const char *repository);
 /* Its grace starts anew if half of it is over: who was told that it is here will not send it. */
 MUST_USE struct err *records_blob_refresh(
 	struct store *s, const char *repository, const struct digest *d, int64_t grace, bool *found);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry/registry_internal.h"
+#include "registry/route.h"
 
 /* Cuts the last component off *s. */
 static struct str pop(struct str *s)

@@ -137,10 +137,10 @@ static struct err *mount(struct request *q, struct http_exchange *x, const struc
 	int64_t size = -1;
 	bool found = false;
 	*mounted = false;
-	if (from && repository_valid(str_c(from)))
+	if (from && repository_valid(str_c(from)) && may_read(q, x, from))
 		TRY(records_blob_has(q->s, from, d, &found));
 	else if (!from)
-		TRY(records_blob_anywhere(q->s, d, &found));
+		TRY(records_blob_anywhere(q, x, d, &found));
 	if (!found)
 		return NULL;
 	TRY(store_blob_stat(q->s, d, &size));

@@ -36,7 +36,7 @@ static bool permit_site(struct api_call *c)
 	const char *origin = http_header(c->x, "Origin"), *host = http_header(c->x, "Host");
 	if (origin && (!host || !str_eq(authority(origin), str_c(host))))
 		api_error(c->x, 403, NULL, "requests from pages of other sites are not taken");
-	else if (c->caller.open && auth->loopback && !is_loopback(host))
+	else if (c->caller->open && auth->loopback && !is_loopback(host))
 		api_error(c->x, 403, "make a token: cooper token create NAME --scope admin",
 			"without any token the server is for this machine alone, not for the name \"%.100s\"",
 			host ? host : "");
@@ -45,11 +45,11 @@ static bool permit_site(struct api_call *c)
 	return false;
 }
 
-static bool is_json(const char *type)
+static bool is_type(const char *type, const char *wanted)
 {
 	struct str s = str_c(type);
 	struct str name;
-	return str_split(&s, ';', &name) && str_eq_nocase(str_trim(name), "application/json");
+	return str_split(&s, ';', &name) && str_eq_nocase(str_trim(name), wanted);
 }
 
 /* False when it was refused, and answered. */
@@ -58,16 +58,17 @@ static bool permit(struct api_call *c)
 	const struct api_route *r = c->route;
 	if (!permit_site(c))
 		return false;
-	if (!r->scopes || c->caller.scopes & r->scopes)
+	/* What is signed for the registry opens nothing here. */
+	if (!r->scopes || (!c->caller->limited && c->caller->token.scopes & r->scopes))
 		return true;
 	AUTO_FREE char *wanted = token_scopes_text(r->scopes);
-	if (c->caller.state == CALLER_KNOWN) {
+	if (c->caller->state == CALLER_KNOWN) {
 		api_error(c->x, 403, NULL, "the token %s has none of the scopes that this takes: %s",
-			c->caller.name, wanted);
+			c->caller->token.name, wanted);
 		return false;
 	}
 	http_set_header(c->x, "WWW-Authenticate", "Bearer realm=\"cooper\"");
-	AUTO_FREE char *text = c->caller.state == CALLER_WRONG
+	AUTO_FREE char *text = c->caller->state == CALLER_WRONG
 				       ? mem_strdup("the token is not valid: wrong, deleted or expired")
 				       : mem_printf("this takes a token with one of the scopes %s", wanted);
 	api_error(c->x, 401, "log in with cooper login, or set COOPER_TOKEN", "%s", text);
@@ -78,7 +79,7 @@ struct err *api_still_may(const struct api *api, const struct http_exchange *x, 
 {
 	AUTO(caller_fini) struct caller c = {0};
 	TRY(auth_check(api->auth, x, &c));
-	*yes = (c.scopes & scopes) != 0;
+	*yes = !c.limited && c.token.scopes & scopes;
 	return NULL;
 }
 
@@ -87,8 +88,14 @@ static bool permit_body(struct api_call *c)
 {
 	const struct api_route *r = c->route;
 	int64_t length = http_content_length(c->x);
-	if (r->body == API_JSON && !is_json(http_header(c->x, "Content-Type"))) {
+	if (r->body == API_JSON && !is_type(http_header(c->x, "Content-Type"), "application/json")) {
 		api_error(c->x, 415, NULL, "send JSON, with Content-Type: application/json");
+		return false;
+	}
+	if (r->body == API_FORM &&
+		!is_type(http_header(c->x, "Content-Type"), "application/x-www-form-urlencoded")) {
+		api_error(
+			c->x, 415, NULL, "send a form, with Content-Type: application/x-www-form-urlencoded");
 		return false;
 	}
 	if (length > (int64_t)r->max) {
@@ -123,7 +130,7 @@ static struct err *on_begin(void *ctx, struct http_exchange *x, void **state)
 	c->route = route;
 	c->path = path;
 	*state = c;
-	TRY(auth_check(api->auth, x, &c->caller));
+	TRY(auth_caller(api->auth, x, &c->caller));
 	if (permit(c))
 		(void)permit_body(c);
 	return NULL;
@@ -160,7 +167,6 @@ static void on_free(void *ctx, void *state)
 	struct api_call *c = state;
 	if (!c)
 		return;
-	caller_fini(&c->caller);
 	buf_fini(&c->body);
 	json_unrefp(&c->json);
 	free(c);
@@ -206,8 +212,9 @@ struct err *api_index(struct api_call *c)
 		json_object_set_new(r, "scopes", scopes_json(api_routes[i].scopes));
 		json_array_append_new(routes, r);
 	}
-	json_object_set_new(caller, "name", c->caller.name ? json_text(c->caller.name) : json_null());
-	json_object_set_new(caller, "scopes", scopes_json(c->caller.scopes));
+	json_object_set_new(
+		caller, "name", c->caller->token.name ? json_text(c->caller->token.name) : json_null());
+	json_object_set_new(caller, "scopes", scopes_json(c->caller->limited ? 0 : c->caller->token.scopes));
 	json_set_text(o, "version", COOPER_VERSION);
 	json_object_set_new(o, "caller", caller);
 	json_object_set_new(o, "routes", routes);

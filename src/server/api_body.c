@@ -43,7 +43,7 @@ void token_request_fini(struct token_request *t)
 
 struct err *body_token(const json_t *o, struct token_request *out)
 {
-	static const char *const keys[] = {"name", "scopes", "expires_seconds", NULL};
+	static const char *const keys[] = {"name", "scopes", "repositories", "expires_seconds", NULL};
 	AUTO_STRVEC struct strvec scopes = {0};
 	AUTO(token_request_fini) struct token_request t = {0};
 	const char *name = NULL;
@@ -51,12 +51,13 @@ struct err *body_token(const json_t *o, struct token_request *out)
 	TRY(check_keys(o, WHAT, keys));
 	TRY(need_text(o, "name", WHAT, &name));
 	TRY(json_get_strings(o, "scopes", WHAT, &scopes));
+	TRY(json_get_strings(o, "repositories", WHAT, &t.token.repositories));
 	TRY(json_get_int(o, "expires_seconds", WHAT, &seconds));
 	for (size_t i = 0; i < scopes.len; i++)
 		if (!token_scope_parse(scopes.ptr[i], &t.token.scopes))
 			return err_hint(
 				err_new(ERR_INVALID, WHAT ": there is no scope \"%.100s\"", scopes.ptr[i]),
-				"scopes are admin, release, runner, push and pull");
+				"scopes are " SCOPES_TEXT);
 	if (json_object_get(o, "expires_seconds") && (seconds < 1 || seconds > EXPIRES_MAX_S))
 		return err_new(ERR_INVALID, WHAT ": expires_seconds must be from 1 to %lld",
 			(long long)EXPIRES_MAX_S);

@@ -31,7 +31,7 @@ struct api {
 /* The fields above handler are the caller's to set; api must stay where it is while it serves. */
 void api_init(struct api *api);
 
-enum api_body { API_NO_BODY, API_JSON, API_BYTES };
+enum api_body { API_NO_BODY, API_JSON, API_FORM, API_BYTES };
 
 /* What the variable parts of a path say; those that its route has not are zero. */
 struct api_path {
@@ -45,7 +45,7 @@ struct api_call {
 	struct api *api;
 	struct http_exchange *x;
 	const struct api_route *route;
-	struct caller caller;
+	const struct caller *caller; /* goes with the exchange */
 	struct api_path path;
 	struct buf body;
 	json_t *json; /* of API_JSON: an object */
@@ -97,6 +97,7 @@ bool api_peer_gone(const struct http_exchange *x);
 MUST_USE struct err *api_index(struct api_call *c);
 MUST_USE struct err *api_openapi(struct api_call *c);
 MUST_USE struct err *api_registry_token(struct api_call *c);
+MUST_USE struct err *api_registry_token_form(struct api_call *c);
 MUST_USE struct err *api_token_list(struct api_call *c);
 MUST_USE struct err *api_token_create(struct api_call *c);
 MUST_USE struct err *api_token_delete(struct api_call *c);

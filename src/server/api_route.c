@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define JSON_MAX ((size_t)256 << 10)
+#define FORM_MAX ((size_t)16 << 10)
 #define LOG_PIECE_MAX ((size_t)1 << 20)
 #define WATCHERS (SCOPE_ADMIN | SCOPE_RELEASE | SCOPE_RUNNER)
 #define RELEASERS (SCOPE_ADMIN | SCOPE_RELEASE)
@@ -13,6 +14,7 @@ const struct api_route api_routes[] = {
 	{"GET", API_ROOT, 0, API_NO_BODY, 0, api_index},
 	{"GET", API_ROOT "/openapi.json", 0, API_NO_BODY, 0, api_openapi},
 	{"GET", API_ROOT "/registry/token", 0, API_NO_BODY, 0, api_registry_token},
+	{"POST", API_ROOT "/registry/token", 0, API_FORM, FORM_MAX, api_registry_token_form},
 	{"GET", API_ROOT "/tokens", SCOPE_ADMIN, API_NO_BODY, 0, api_token_list},
 	{"POST", API_ROOT "/tokens", SCOPE_ADMIN, API_JSON, JSON_MAX, api_token_create},
 	{"DELETE", API_ROOT "/tokens/{name}", SCOPE_ADMIN, API_NO_BODY, 0, api_token_delete},

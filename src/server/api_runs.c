@@ -48,9 +48,9 @@ struct err *api_run_create(struct api_call *c)
 	int64_t number = 0;
 	TRY(body_run(c->json, &spec));
 	/* A token says who it was; only where there are none is the client's word taken. */
-	if (c->caller.name || !spec.requested_by) {
+	if (c->caller->token.name || !spec.requested_by) {
 		mem_freep(&spec.requested_by);
-		spec.requested_by = mem_strdup(c->caller.name ? c->caller.name : "anonymous");
+		spec.requested_by = mem_strdup(c->caller->token.name ? c->caller->token.name : "anonymous");
 	}
 	TRY(runs_add(c->api->runs, &spec, &number));
 	AUTO_FREE char *place = mem_printf(API_ROOT "/runs/%lld", (long long)number);

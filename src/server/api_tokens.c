@@ -9,12 +9,15 @@
 
 static json_t *token_json(const struct token *t)
 {
-	json_t *o = json_object(), *scopes = json_array();
+	json_t *o = json_object(), *scopes = json_array(), *repositories = json_array();
 	for (unsigned i = 0; token_scope_names[i]; i++)
 		if (t->scopes & 1u << i)
 			json_array_append_new(scopes, json_text(token_scope_names[i]));
+	for (size_t i = 0; i < t->repositories.len; i++)
+		json_array_append_new(repositories, json_text(t->repositories.ptr[i]));
 	json_set_text(o, "name", t->name);
 	json_object_set_new(o, "scopes", scopes);
+	json_object_set_new(o, "repositories", repositories);
 	json_object_set_new(o, "created", time_to_json(t->created));
 	json_object_set_new(o, "expires", time_to_json(t->expires));
 	json_object_set_new(o, "used", time_to_json(t->used));
@@ -55,31 +58,5 @@ struct err *api_token_delete(struct api_call *c)
 	AUTO_FREE char *name = mem_strndup(c->path.name.ptr, c->path.name.len);
 	TRY(token_delete(c->api->store, name));
 	api_reply_empty(c->x, 204);
-	return NULL;
-}
-
-/*
- * The distribution API's way to let clients without credentials read: those that ask for a token and show
- * none get one that stands for nobody. Who shows a token gets it back. So docker, which sends no password it
- * was not asked for, can both read as nobody and push as somebody.
- */
-struct err *api_registry_token(struct api_call *c)
-{
-	AUTO_BUF struct buf token = {0};
-	const char *header = http_header(c->x, "Authorization");
-	bool known = c->caller.state == CALLER_KNOWN && !c->caller.open;
-	if (!known && !c->caller.open && (c->caller.state == CALLER_WRONG || !c->api->auth->anonymous_pull)) {
-		http_set_header(c->x, "WWW-Authenticate", "Basic realm=\"cooper\"");
-		api_error(c->x, 401, NULL, "a valid token as the password is needed");
-		return NULL;
-	}
-	if (known && header)
-		(void)auth_read_header(header, &token);
-	AUTO_JSON json_t *o = json_object();
-	json_t *text = json_text(known ? buf_cstr(&token) : AUTH_NOBODY);
-	json_object_set(o, "token", text);
-	json_object_set_new(o, "access_token", text);
-	json_object_set_new(o, "expires_in", json_integer(3600));
-	api_reply(c->x, 200, o);
 	return NULL;
 }

@@ -25,6 +25,7 @@ void auth_init(struct auth *a, struct store *s)
 void auth_fini(struct auth *a)
 {
 	map_free(a->used);
+	explicit_bzero(&a->key, sizeof(a->key));
 	pthread_mutex_destroy(&a->lock);
 }
 
@@ -50,10 +51,48 @@ struct err *auth_flush(struct auth *a)
 	return NULL;
 }
 
+void caller_init(struct caller *c)
+{
+	*c = (struct caller){.state = CALLER_NOBODY};
+	grants_init(&c->grants);
+}
+
 void caller_fini(struct caller *c)
 {
-	mem_freep(&c->name);
+	token_fini(&c->token);
+	grants_fini(&c->grants);
 	*c = (struct caller){0};
+}
+
+static void caller_free(void *p)
+{
+	struct caller *c = p;
+	caller_fini(c);
+	mem_freep(&c);
+}
+
+unsigned caller_rights(const struct caller *c, const char *repository)
+{
+	return *repository ? token_rights(&c->token, repository) : token_rights_anywhere(&c->token);
+}
+
+unsigned caller_granted(const struct caller *c, const char *repository)
+{
+	return c->limited ? grants_of(&c->grants, repository) : ~0u;
+}
+
+struct err *auth_key(struct auth *a, struct bearer_key *out)
+{
+	pthread_mutex_lock(&a->lock);
+	*out = a->key;
+	pthread_mutex_unlock(&a->lock);
+	if (*out->text)
+		return NULL;
+	TRY(bearer_key_get(a->store, out));
+	pthread_mutex_lock(&a->lock);
+	a->key = *out;
+	pthread_mutex_unlock(&a->lock);
+	return NULL;
 }
 
 /* "scheme" and what follows its blanks. */
@@ -98,36 +137,62 @@ bool auth_read_header(const char *header, struct buf *token)
 	return true;
 }
 
-static struct err *judge(struct auth *a, struct str shown, struct caller *out)
+/* The token behind a bearer token, and what that grants. */
+static struct err *judge_bearer(struct auth *a, struct str shown, struct caller *out, bool *found)
 {
-	AUTO(token_fini) struct token t = {0};
+	char id[TOKEN_ID_LEN + 1];
+	struct bearer_key key;
+	TRY(auth_key(a, &key));
+	*found = false;
+	if (bearer_read(&key, shown, clock_now(), id, &out->grants))
+		TRY(token_by_id(a->store, id, &out->token, found));
+	out->limited = *found;
+	return NULL;
+}
+
+struct err *auth_judge(struct auth *a, struct str shown, struct caller *out)
+{
 	bool found = false, any = true;
-	if (shown.len)
-		TRY(token_check(a->store, shown, &t, &found));
+	if (str_starts(shown, BEARER_PREFIX))
+		TRY(judge_bearer(a, shown, out, &found));
+	else if (shown.len)
+		TRY(token_check(a->store, shown, &out->token, &found));
 	if (found) {
-		note_use(a, t.id);
-		*out = (struct caller){.state = CALLER_KNOWN, .name = steal(&t.name), .scopes = t.scopes};
-		if (out->scopes & SCOPE_ADMIN)
-			out->scopes = SCOPE_ALL;
+		note_use(a, out->token.id);
+		out->state = CALLER_KNOWN;
+		if (out->token.scopes & SCOPE_ADMIN)
+			out->token.scopes = SCOPE_ALL;
 		return NULL;
 	}
+	token_fini(&out->token);
 	if (a->open_allowed)
 		TRY(tokens_exist(a->store, &any));
-	if (!any)
-		*out = (struct caller){.state = CALLER_KNOWN, .scopes = SCOPE_ALL, .open = true};
+	if (!any) {
+		out->state = CALLER_KNOWN;
+		out->token.scopes = SCOPE_ALL;
+		out->open = true;
+	}
 	return NULL;
 }
 
 struct err *auth_check(struct auth *a, const struct http_exchange *x, struct caller *out)
 {
+	caller_init(out);
 	AUTO_BUF struct buf token = {0};
 	const char *header = http_header(x, "Authorization");
-	struct caller c = {.state = CALLER_NOBODY};
 	if (header && (!auth_read_header(header, &token) || token.len))
-		c.state = CALLER_WRONG;
-	struct err *e = judge(a, buf_str(&token), &c);
+		out->state = CALLER_WRONG;
+	struct err *e = auth_judge(a, buf_str(&token), out);
 	if (token.ptr)
 		explicit_bzero(token.ptr, token.len);
+	return e;
+}
+
+struct err *auth_caller(struct auth *a, struct http_exchange *x, const struct caller **out)
+{
+	struct caller *c = mem_new(struct caller);
+	struct err *e = auth_check(a, x, c);
+	http_set_note(x, c, caller_free);
 	TRY(e);
 	*out = c;
 	return NULL;

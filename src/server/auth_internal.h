@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "http/server.h"
+#include "server/bearer.h"
 #include "server/tokens.h"
 #include "store/store.h"
 
@@ -19,7 +20,8 @@ struct auth {
 	bool loopback;     /* it listens there only */
 	bool anonymous_pull;
 	pthread_mutex_t lock;
-	struct map *used; /* token id -> int64_t: when it was shown last; under lock */
+	struct map *used;      /* token id -> int64_t: when it was shown last; under lock */
+	struct bearer_key key; /* empty: not read yet; under lock */
 };
 /* The three flags are the caller's to set. */
 void auth_init(struct auth *a, struct store *s);
@@ -34,12 +36,25 @@ enum caller_state {
 };
 struct caller {
 	enum caller_state state;
-	char *name;      /* of the token; NULL unless KNOWN, and where the server is open */
-	unsigned scopes; /* 0 unless KNOWN; admin has all */
-	bool open;       /* known without a token */
+	struct token token; /* no name unless KNOWN, and where the server is open; admin has all scopes */
+	bool open;          /* known without a token */
+	/* Showed a bearer token of the registry: that is all it is for, and for what was granted. */
+	bool limited;
+	struct grants grants;
 };
+void caller_init(struct caller *c);
 void caller_fini(struct caller *c);
+/* Who shows that text. *out is initialized; its state stays when it is nobody's. */
+MUST_USE struct err *auth_judge(struct auth *a, struct str shown, struct caller *out);
+/* Who asks. *out is for caller_fini also after an error. */
 MUST_USE struct err *auth_check(struct auth *a, const struct http_exchange *x, struct caller *out);
+/* The same; the caller becomes the exchange's note. */
+MUST_USE struct err *auth_caller(struct auth *a, struct http_exchange *x, const struct caller **out);
+/* What a caller may do with a repository: by its token, and by what it was granted. The empty name: of the
+ * catalog. */
+unsigned caller_rights(const struct caller *c, const char *repository);
+unsigned caller_granted(const struct caller *c, const char *repository);
+MUST_USE struct err *auth_key(struct auth *a, struct bearer_key *out);
 
 /* The token of an Authorization header: "Bearer T", or "Basic" with T as the password. False for other
  * schemes and for what cannot be read; nothing added, true: it says "nobody" (no user and password, or the

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "oci/reference.h"
+#include "registry/route.h"
 #include "server/routes_internal.h"
 
 #include <ctype.h>
@@ -8,11 +10,6 @@
 static bool is_reading(const struct http_exchange *x)
 {
 	return cstr_eq(http_method(x), "GET") || cstr_eq(http_method(x), "HEAD");
-}
-
-static bool is_ping(const struct http_exchange *x)
-{
-	return cstr_eq(http_path(x), "/v2") || cstr_eq(http_path(x), "/v2/");
 }
 
 static void refuse(struct http_exchange *x, int status, const char *code, const char *text)
@@ -29,81 +26,174 @@ static void refuse(struct http_exchange *x, int status, const char *code, const 
 		http_answer(x, status, buf_str(&body));
 }
 
-/* "repository:<name>:pull,push" of a path; "" where none is named. Caller frees. */
-static char *scope_of(const struct http_exchange *x)
+/* What a request wants: a right at a repository ("": the catalog). */
+struct wish {
+	enum route_kind kind;
+	char *repository; /* NULL: none, or no valid name; the registry answers those itself */
+	unsigned right;
+};
+
+static void wish_fini(struct wish *w)
 {
-	static const char *const endpoints[] = {"/manifests/", "/blobs/", "/tags/", "/referrers/"};
-	const char *name = http_path(x), *end = NULL;
-	if (!cstr_starts(name, "/v2/"))
-		return mem_strdup("");
-	name += strlen("/v2/");
-	for (const char *p = name; *p; p++)
-		for (size_t i = 0; i < ARRAY_LEN(endpoints); i++)
-			if (cstr_starts(p, endpoints[i]))
-				end = p;
-	for (const char *p = name; end && p < end; p++)
-		if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) && !strchr("._-/", *p))
-			end = NULL;
-	if (!end)
-		return mem_strdup("");
-	return mem_printf(",scope=\"repository:%.*s:%s\"", (int)(end - name), name,
-		is_reading(x) ? "pull" : "pull,push");
+	mem_freep(&w->repository);
 }
 
-/* Where clients without credentials may read, they must be sent to a token address: a client that is asked
- * for a password and has none gives up. NULL when this request does not say by which name it came. */
-static char *bearer_challenge(const struct routes *r, const struct http_exchange *x)
+static void wish_of(const struct http_exchange *x, struct wish *w)
+{
+	struct route route;
+	registry_route(http_path(x), &route);
+	*w = (struct wish){.kind = route.kind, .right = RIGHT_PUSH};
+	if (is_reading(x))
+		w->right = RIGHT_PULL;
+	else if (cstr_eq(http_method(x), "DELETE") && route.kind != ROUTE_UPLOAD)
+		w->right = RIGHT_DELETE;
+	if (route.kind == ROUTE_CATALOG)
+		w->repository = mem_strdup("");
+	else if (repository_valid(route.repository))
+		w->repository = mem_strndup(route.repository.ptr, route.repository.len);
+}
+
+/* ",scope=..." of what is wanted; "" where no repository is named. Caller frees. */
+static char *scope_of(const struct wish *w)
+{
+	if (w->kind == ROUTE_CATALOG)
+		return mem_strdup(",scope=\"registry:catalog:*\"");
+	if (!w->repository)
+		return mem_strdup("");
+	return mem_printf(",scope=\"repository:%s:%s\"", w->repository,
+		w->right == RIGHT_PULL   ? "pull"
+		: w->right == RIGHT_PUSH ? "pull,push"
+					 : "pull,push,delete");
+}
+
+/* A proxy that speaks TLS for the server and does not say so leaves open how clients reach it. */
+static bool scheme_known(const struct routes *r, const struct http_exchange *x)
+{
+	return r->tls || http_header(x, "X-Forwarded-Proto") || !http_is_forwarded(x);
+}
+
+/* "https://host:port" as the client knows it. NULL when its request does not say. Caller frees. */
+static char *public_url(const struct routes *r, const struct http_exchange *x)
 {
 	const char *host = http_header(x, "Host"), *proto = http_header(x, "X-Forwarded-Proto");
-	if (!host || !*host)
+	if (r->url)
+		return mem_strdup(r->url);
+	if (!host || !*host || (!scheme_known(r, x) && !r->auth->anonymous_pull))
 		return NULL;
 	for (const char *p = host; *p; p++)
 		if (!isalnum((unsigned char)*p) && !strchr(".-:[]_", *p))
 			return NULL;
-	AUTO_FREE char *scope = scope_of(x);
-	return mem_printf("Bearer realm=\"%s://%s/api/v1/registry/token\",service=\"cooper\"%s",
-		r->tls || cstr_eq(proto, "https") ? "https" : "http", host, scope);
+	return mem_printf("%s://%s", r->tls || cstr_eq(proto, "https") ? "https" : "http", host);
 }
 
-static void challenge(const struct routes *r, struct http_exchange *x, const struct caller *c)
+/*
+ * Clients are sent to the token address: what they show in each request then is good for this alone, and
+ * those without credentials get to know whether they may read. Basic is taken as well, where it is sent. One
+ * challenge only: docker gives up on Basic without a password before it asks at a token address.
+ */
+static void challenge(const struct routes *r, struct http_exchange *x, const struct wish *w, const char *more)
 {
-	AUTO_FREE char *bearer = r->auth->anonymous_pull ? bearer_challenge(r, x) : NULL;
+	AUTO_FREE char *url = public_url(r, x), *scope = scope_of(w);
+	AUTO_FREE char *bearer =
+		url ? mem_printf("Bearer realm=\"%s/api/v1/registry/token\",service=\"cooper\"%s%s", url,
+			      scope, more)
+		    : NULL;
 	http_set_header(x, "WWW-Authenticate", bearer ? bearer : "Basic realm=\"cooper\"");
+}
+
+static void refuse_nobody(
+	const struct routes *r, struct http_exchange *x, const struct wish *w, const struct caller *c)
+{
+	challenge(r, x, w, "");
 	refuse(x, 401, "UNAUTHORIZED",
 		c->state == CALLER_WRONG ? "the token is not valid: wrong, deleted or expired"
 					 : "log in: any user, with a token as the password");
 }
 
-static bool may(const struct routes *r, const struct http_exchange *x, const struct caller *c)
+static void refuse_known(struct http_exchange *x, const struct wish *w, const struct caller *c)
 {
+	const char *scope = w->right == RIGHT_PULL ? "pull" : "push";
+	AUTO_FREE char *globs = token_repositories_text(&c->token);
+	AUTO_FREE char *text =
+		token_rights_anywhere(&c->token) & w->right && w->repository
+			? mem_printf("the token %s is not for %s: it is for %s", c->token.name, w->repository,
+				  globs)
+			: mem_printf("the token %s has not the scope %s", c->token.name, scope);
+	refuse(x, 403, "DENIED", text);
+}
+
+/* Of who is known: has its token the right, and was it granted? */
+static bool permit_known(
+	const struct routes *r, struct http_exchange *x, const struct wish *w, const struct caller *c)
+{
+	const char *repository = w->repository ? w->repository : "";
+	unsigned rights = caller_rights(c, repository), wanted = w->right;
 	/* Whoever can log in can find that out. */
-	if (is_ping(x))
-		return c->state == CALLER_KNOWN || (r->auth->anonymous_pull && c->state == CALLER_NOBODY &&
-							   http_header(x, "Authorization"));
-	if (r->auth->anonymous_pull && c->state == CALLER_NOBODY)
-		return is_reading(x);
-	return c->scopes & (is_reading(x) ? SCOPE_PULL | SCOPE_PUSH : SCOPE_PUSH);
+	if (w->kind == ROUTE_PING)
+		return true;
+	/* The registry itself says that they may only add. */
+	if (wanted == RIGHT_DELETE && !(rights & RIGHT_DELETE))
+		wanted = RIGHT_PUSH;
+	if (!(rights & wanted)) {
+		refuse_known(x, w, c);
+	} else if (w->repository && !(caller_granted(c, repository) & wanted)) {
+		challenge(r, x, w, ",error=\"insufficient_scope\"");
+		refuse(x, 401, "UNAUTHORIZED", "this bearer token was not asked for with that scope");
+	} else {
+		return true;
+	}
+	return false;
+}
+
+static bool permit(const struct routes *r, struct http_exchange *x, const struct caller *c)
+{
+	AUTO(wish_fini) struct wish w;
+	wish_of(x, &w);
+	if (c->state == CALLER_KNOWN)
+		return permit_known(r, x, &w, c);
+	/* Clients look at the answer to a ping without credentials to learn where to show them. */
+	if (r->auth->anonymous_pull && c->state == CALLER_NOBODY && is_reading(x) &&
+		(w.kind != ROUTE_PING || http_header(x, "Authorization")))
+		return true;
+	refuse_nobody(r, x, &w, c);
+	return false;
 }
 
 struct err *gate_registry(const struct routes *r, struct http_exchange *x, const struct http_handler **out)
 {
-	AUTO(caller_fini) struct caller c = {0};
+	const struct caller *c = NULL;
 	*out = NULL;
-	TRY(auth_check(r->auth, x, &c));
+	TRY(auth_caller(r->auth, x, &c));
 	/* Of a page in a browser: no client of registries sends it, and an open registry would obey. */
-	if (c.open && !is_reading(x) && http_header(x, "Origin")) {
+	if (c->open && !is_reading(x) && http_header(x, "Origin")) {
 		refuse(x, 403, "DENIED", "pages in browsers may not write to the registry");
 		return NULL;
 	}
-	if (may(r, x, &c)) {
-		*out = c.scopes & SCOPE_ADMIN ? registry_handler(r->registry)
-					      : registry_handler_create_only(r->registry);
-	} else if (c.state == CALLER_KNOWN) {
-		AUTO_FREE char *text = mem_printf(
-			"the token %s has not the scope %s", c.name, is_reading(x) ? "pull" : "push");
-		refuse(x, 403, "DENIED", text);
-	} else {
-		challenge(r, x, &c);
-	}
+	if (permit(r, x, c))
+		*out = c->token.scopes & SCOPE_ADMIN ? registry_handler(r->registry)
+						     : registry_handler_create_only(r->registry);
 	return NULL;
+}
+
+/* ---- what else of the registry a request may see ---- */
+
+static bool may_list(void *ctx, const struct http_exchange *x, const char *repository)
+{
+	const struct routes *r = ctx;
+	const struct caller *c = http_note(x);
+	return r->auth->anonymous_pull || (c && caller_rights(c, repository) & RIGHT_PULL);
+}
+
+static bool may_read(void *ctx, const struct http_exchange *x, const char *repository)
+{
+	const struct routes *r = ctx;
+	const struct caller *c = http_note(x);
+	return r->auth->anonymous_pull ||
+	       (c && caller_rights(c, repository) & caller_granted(c, repository) & RIGHT_PULL);
+}
+
+void gate_init(struct routes *r)
+{
+	registry_limit(
+		r->registry, &(struct registry_limits){.may_list = may_list, .may_read = may_read, .ctx = r});
 }

@@ -113,6 +113,7 @@ static void on_error(void *ctx, struct http_exchange *x, struct err *e)
 
 void routes_init(struct routes *r)
 {
+	gate_init(r);
 	r->handler = (struct http_handler){
 		.begin = on_begin,
 		.body = on_body,

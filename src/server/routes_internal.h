@@ -13,6 +13,7 @@ struct routes {
 	const struct http_handler *api; /* /api/ and below; asks who it is itself */
 	struct auth *auth;
 	bool tls;
+	const char *url; /* of the server as its clients reach it; NULL: by the name they send */
 
 	struct http_handler handler;
 };
@@ -20,6 +21,8 @@ struct routes {
 /* r must stay where it is while it serves. */
 void routes_init(struct routes *r);
 
+/* By routes_init: the registry asks the gate what a request may see. */
+void gate_init(struct routes *r);
 /* The handler of the registry for this request, or NULL: it was refused, and answered. */
 MUST_USE struct err *gate_registry(
 	const struct routes *r, struct http_exchange *x, const struct http_handler **out);

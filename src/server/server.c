@@ -165,8 +165,11 @@ struct err *server_run(struct engine *e, const struct server_options *opt)
 		.lease_time = opt->lease_time ? opt->lease_time : RUN_LEASE_TIME,
 		.stopping = s.stopping};
 	api_init(&s.api);
-	s.routes = (struct routes){
-		.registry = s.registry, .api = &s.api.handler, .auth = &s.auth, .tls = opt->tls_cert != NULL};
+	s.routes = (struct routes){.registry = s.registry,
+		.api = &s.api.handler,
+		.auth = &s.auth,
+		.tls = opt->tls_cert != NULL,
+		.url = opt->url};
 	routes_init(&s.routes);
 	err = serve(&s, opt);
 	server_fini(&s);

@@ -14,6 +14,8 @@
 struct server_options {
 	const char *listen;
 	const char *tls_cert, *tls_key;
+	const char
+		*url; /* as clients reach it, "https://registry.example"; NULL: by the name that they send */
 	int64_t lease_time;  /* ns a runner may be silent before its job goes to another; 0: RUN_LEASE_TIME */
 	bool anonymous_pull; /* the registry may be read without a token */
 	bool insecure_open;  /* elsewhere than on loopback, too, everybody may do everything while there is no

@@ -5,6 +5,7 @@
 #include "base/digest.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "registry/policy.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -14,8 +15,9 @@
 #define PREFIX "cooper_"
 #define SECRET_BYTES 32
 #define NAME_MAX_LEN 64
+#define GLOB_MAX_LEN 255
 
-const char *const token_scope_names[] = {"admin", "release", "runner", "push", "pull", NULL};
+const char *const token_scope_names[] = {"admin", "release", "runner", "push", "pull", "metrics", NULL};
 
 bool token_scope_parse(const char *name, unsigned *scopes)
 {
@@ -36,9 +38,18 @@ char *token_scopes_text(unsigned scopes)
 	return mem_strdup(buf_cstr(&b));
 }
 
+char *token_repositories_text(const struct token *t)
+{
+	AUTO_BUF struct buf b = {0};
+	for (size_t i = 0; i < t->repositories.len; i++)
+		buf_addf(&b, "%s%s", i ? ", " : "", t->repositories.ptr[i]);
+	return mem_strdup(b.len ? buf_cstr(&b) : "all");
+}
+
 void token_fini(struct token *t)
 {
 	mem_freep(&t->name);
+	strvec_fini(&t->repositories);
 	*t = (struct token){0};
 }
 
@@ -59,19 +70,55 @@ bool token_name_valid(struct str name)
 	return true;
 }
 
+unsigned token_rights_anywhere(const struct token *t)
+{
+	if (t->scopes & SCOPE_ADMIN)
+		return RIGHT_PULL | RIGHT_PUSH | RIGHT_DELETE;
+	if (t->scopes & SCOPE_PUSH)
+		return RIGHT_PULL | RIGHT_PUSH;
+	return t->scopes & SCOPE_PULL ? RIGHT_PULL : 0;
+}
+
+unsigned token_rights(const struct token *t, const char *repository)
+{
+	bool within = !t->repositories.len;
+	for (size_t i = 0; i < t->repositories.len && !within; i++)
+		within = policy_match(str_c(t->repositories.ptr[i]), str_c(repository));
+	return within ? token_rights_anywhere(t) : 0;
+}
+
 /* ---- rows ---- */
+
+static json_t *scopes_array(unsigned scopes)
+{
+	json_t *list = json_array();
+	for (unsigned i = 0; token_scope_names[i]; i++)
+		if (scopes & 1u << i)
+			json_array_append_new(list, json_text(token_scope_names[i]));
+	return list;
+}
+
+/* Apart from "scopes", so that a program which knows nothing of repositories takes it for a token that may do
+ * nothing. */
+static json_t *within_json(const struct token *t)
+{
+	json_t *o = json_object(), *globs = json_array();
+	for (size_t i = 0; i < t->repositories.len; i++)
+		json_array_append_new(globs, json_text(t->repositories.ptr[i]));
+	json_object_set_new(o, "repositories", globs);
+	json_object_set_new(o, "scopes", scopes_array(t->scopes));
+	return o;
+}
 
 static char *encode(const struct token *t, const struct digest *hash)
 {
 	char text[DIGEST_TEXT_MAX];
 	AUTO_JSON json_t *o = json_object();
-	json_t *scopes = json_array();
-	for (unsigned i = 0; token_scope_names[i]; i++)
-		if (t->scopes & 1u << i)
-			json_array_append_new(scopes, json_text(token_scope_names[i]));
 	json_set_text(o, "name", t->name);
 	json_set_text(o, "hash", digest_text(hash, text));
-	json_object_set_new(o, "scopes", scopes);
+	json_object_set_new(o, "scopes", scopes_array(t->repositories.len ? 0 : t->scopes));
+	if (t->repositories.len)
+		json_object_set_new(o, "within", within_json(t));
 	json_object_set_new(o, "created", json_integer(t->created));
 	json_object_set_new(o, "expires", json_integer(t->expires));
 	json_object_set_new(o, "used", json_integer(t->used));
@@ -84,15 +131,19 @@ static struct err *decode(const char *id, struct str value, struct token *out, s
 	AUTO_STRVEC struct strvec scopes = {0};
 	AUTO(token_fini) struct token t = {0};
 	const char *name = NULL, *hashed = NULL;
+	json_t *within = NULL;
 	TRY(json_parse(value, SPACE, &o));
 	TRY(json_get_string(o, "name", SPACE, &name));
 	TRY(json_get_string(o, "hash", SPACE, &hashed));
-	TRY(json_get_strings(o, "scopes", SPACE, &scopes));
+	TRY(json_get_object(o, "within", SPACE, &within));
+	TRY(json_get_strings(within ? within : o, "scopes", SPACE, &scopes));
+	if (within)
+		TRY(json_get_strings(within, "repositories", SPACE, &t.repositories));
 	TRY(json_get_int(o, "created", SPACE, &t.created));
 	TRY(json_get_int(o, "expires", SPACE, &t.expires));
 	TRY(json_get_int(o, "used", SPACE, &t.used));
-	if (!name || strlen(id) != TOKEN_ID_LEN)
-		return err_new(ERR_CORRUPT, "the record of token %s has no name", id);
+	if (!name || strlen(id) != TOKEN_ID_LEN || (within && !t.repositories.len))
+		return err_new(ERR_CORRUPT, "the record of token %s is not whole", id);
 	TRY(digest_parse(str_c(hashed), hash));
 	/* A scope that this program does not know gives no right. */
 	for (size_t i = 0; i < scopes.len; i++)
@@ -157,6 +208,33 @@ static const struct token *find(const struct vec *list, const char *name)
 
 /* ---- making and deleting ---- */
 
+static bool glob_valid(struct str glob)
+{
+	for (size_t i = 0; i < glob.len; i++)
+		if (!islower((unsigned char)glob.ptr[i]) && !isdigit((unsigned char)glob.ptr[i]) &&
+			!strchr("._-/*?", glob.ptr[i]))
+			return false;
+	return glob.len && glob.len <= GLOB_MAX_LEN;
+}
+
+static struct err *check_repositories(const struct token *spec)
+{
+	const struct strvec *globs = &spec->repositories;
+	if (globs->len > TOKEN_REPOSITORIES_MAX)
+		return err_new(ERR_INVALID, "a token takes at most %d repositories", TOKEN_REPOSITORIES_MAX);
+	for (size_t i = 0; i < globs->len; i++)
+		if (!glob_valid(str_c(globs->ptr[i])))
+			return err_hint(err_new(ERR_INVALID, "\"%.100s\" is no pattern of repositories",
+						globs->ptr[i]),
+				"write names as in the registry, without its host; * is any characters: "
+				"homelab/*");
+	if (globs->len && spec->scopes & ~(unsigned)(SCOPE_PUSH | SCOPE_PULL))
+		return err_new(ERR_INVALID,
+			"the token %s is limited to repositories: it takes the scopes push and pull alone",
+			spec->name);
+	return NULL;
+}
+
 static struct err *check_spec(const struct token *spec)
 {
 	if (!token_name_valid(str_c(spec->name)))
@@ -166,8 +244,8 @@ static struct err *check_spec(const struct token *spec)
 			NAME_MAX_LEN);
 	if (!(spec->scopes & SCOPE_ALL))
 		return err_hint(err_new(ERR_INVALID, "the token %s has no scope", spec->name),
-			"scopes are admin, release, runner, push and pull");
-	return NULL;
+			"scopes are " SCOPES_TEXT);
+	return check_repositories(spec);
 }
 
 static struct err *create_in_tx(struct store *s, struct token *t, const struct digest *hash)
@@ -195,6 +273,8 @@ struct err *token_create(
 		.scopes = spec->scopes & SCOPE_ALL,
 		.created = clock_now(),
 		.expires = spec->expires};
+	for (size_t i = 0; i < spec->repositories.len; i++)
+		strvec_push(&t.repositories, spec->repositories.ptr[i]);
 	random_hex(t.id, TOKEN_ID_LEN / 2);
 	random_hex(secret, SECRET_BYTES);
 	snprintf(text, TOKEN_TEXT_MAX, PREFIX "%s_%s", t.id, secret);
@@ -251,27 +331,47 @@ static bool take_apart(struct str text, char id[TOKEN_ID_LEN + 1])
 	return true;
 }
 
+/* Deleted and expired ones are not found. */
+static struct err *look_up(
+	struct store *s, const char *id, struct token *out, struct digest *hash, bool *found)
+{
+	AUTO_BUF struct buf value = {0};
+	AUTO(token_fini) struct token t = {0};
+	bool there = false;
+	*found = false;
+	TRY(store_record_get(s, SPACE, id, &value, &there));
+	if (!there)
+		return NULL;
+	TRY(decode(id, buf_str(&value), &t, hash));
+	*found = !t.expires || clock_now() < t.expires;
+	*out = t;
+	t = (struct token){0};
+	return NULL;
+}
+
 struct err *token_check(struct store *s, struct str text, struct token *out, bool *found)
 {
 	char id[TOKEN_ID_LEN + 1];
-	AUTO_BUF struct buf value = {0};
 	AUTO(token_fini) struct token t = {0};
 	struct digest kept, shown;
 	bool there = false;
 	*found = false;
 	if (!take_apart(text, id))
 		return NULL;
-	TRY(store_record_get(s, SPACE, id, &value, &there));
-	if (!there)
-		return NULL;
-	TRY(decode(id, buf_str(&value), &t, &kept));
+	TRY(look_up(s, id, &t, &kept, &there));
 	digest_of(text.ptr, text.len, &shown);
-	if (!digest_eq_secret(&kept, &shown) || (t.expires && clock_now() >= t.expires))
+	if (!there || !digest_eq_secret(&kept, &shown))
 		return NULL;
 	*out = t;
 	t = (struct token){0};
 	*found = true;
 	return NULL;
+}
+
+struct err *token_by_id(struct store *s, const char *id, struct token *out, bool *found)
+{
+	struct digest hash;
+	return look_up(s, id, out, &hash, found);
 }
 
 #define USED_COARSE (60 * CLOCK_SECOND)

@@ -95,6 +95,7 @@ def test_every_operation_answers_as_documented(bare):
         api = Api(address, admin)
         for path in ("", "/openapi.json", "/registry/token", "/tokens"):
             api("GET", path, expect=200)
+        api("POST", "/registry/token", f"grant_type=password&password={admin}", {"Content-Type": "application/x-www-form-urlencoded"}, expect=200)
         api("POST", "/tokens", {"name": "n", "scopes": ["push"]}, expect=201)
         api("DELETE", "/tokens/n", expect=204)
         made = api("POST", "/runs", new_run(), expect=201)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the API takes from the wire: the first byte says which parser gets the rest. */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "release/run_json.h"
 #include "server/api_body.h"
@@ -32,6 +33,30 @@ static void header(const char *text)
 	if (!auth_read_header(text, &token))
 		assert(!token.len);
 	(void)auth_listen_is_loopback(text);
+}
+
+/* Scopes give no more than the token has, and what was granted is what the bearer token says. */
+static void scope(const char *text)
+{
+	static const struct bearer_key key = {.text = "fuzz"};
+	const struct token t = {.scopes = SCOPE_PULL};
+	AUTO(grants_fini) struct grants asked, read, foreign;
+	AUTO_BUF struct buf bearer = {0};
+	char id[TOKEN_ID_LEN + 1];
+	grants_init(&asked);
+	grants_init(&read);
+	grants_init(&foreign);
+	grants_add_scope(&asked, &t, str_c(text));
+	bearer_write(&key, "0123456789ab", 10 * CLOCK_SECOND, &asked, &bearer);
+	bool ok = bearer_read(&key, buf_str(&bearer), 0, id, &read);
+	assert(ok && read.list.len <= asked.list.len && asked.list.len <= GRANTS_MAX);
+	for (size_t i = 0; i < read.list.len; i++) {
+		const struct grant *one = vec_at(&read.list, i);
+		assert(one->rights == RIGHT_PULL && grants_of(&asked, one->repository) == RIGHT_PULL);
+	}
+	AUTO_FREE char *shown = mem_printf(BEARER_PREFIX "%s", text);
+	ok = bearer_read(&key, str_c(shown), 0, id, &foreign);
+	assert(!ok);
 }
 
 static void token_body(const json_t *o)
@@ -89,6 +114,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		path(text);
 	} else if (data[0] == 'h') {
 		header(text);
+	} else if (data[0] == 'o') {
+		scope(text);
 	} else {
 		AUTO_JSON json_t *o = NULL;
 		struct err *e = json_parse(str_n((const char *)data + 1, size - 1), "fuzz", &o);

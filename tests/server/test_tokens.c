@@ -10,6 +10,7 @@
 
 #include "base/base64.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "server/auth_internal.h"
 #include "server/tokens.h"
 
@@ -145,6 +146,39 @@ static void test_times(void **state)
 	assert_false(valid(future));
 }
 
+static void test_repositories(void **state)
+{
+	(void)state;
+	char text[TOKEN_TEXT_MAX];
+	AUTO(token_fini) struct token spec = {.name = mem_strdup("ci"), .scopes = SCOPE_PUSH}, t = {0};
+	bool found = false;
+	strvec_push(&spec.repositories, "lab/*");
+	strvec_push(&spec.repositories, "base");
+	good(token_create(store, &spec, text, NULL));
+	good(token_check(store, str_c(text), &t, &found));
+	assert_true(found && t.scopes == SCOPE_PUSH && t.repositories.len == 2);
+	assert_int_equal(token_rights(&t, "lab/a/b"), RIGHT_PULL | RIGHT_PUSH);
+	assert_int_equal(token_rights(&t, "base"), RIGHT_PULL | RIGHT_PUSH);
+	assert_int_equal(token_rights(&t, "labs/a"), 0);
+	assert_int_equal(token_rights(&t, "base/a"), 0);
+	AUTO_FREE char *shown = token_repositories_text(&t);
+	assert_string_equal(shown, "lab/*, base");
+	good(token_used(store, t.id, clock_now()));
+	assert_true(valid(text));
+
+	mem_freep(&spec.name);
+	spec.name = mem_strdup("other");
+	spec.scopes |= SCOPE_ADMIN;
+	bad(token_create(store, &spec, text, NULL), ERR_INVALID, "push and pull alone");
+	spec.scopes = SCOPE_PULL;
+	static const char *const globs[] = {"", "Lab/*", "host:5000/lab", "a b", "[a]"};
+	for (size_t i = 0; i < ARRAY_LEN(globs); i++) {
+		strvec_clear(&spec.repositories);
+		strvec_push(&spec.repositories, globs[i]);
+		bad(token_create(store, &spec, text, NULL), ERR_INVALID, "no pattern of repositories");
+	}
+}
+
 /* ---- the Authorization header ---- */
 
 static void test_headers(void **state)
@@ -206,6 +240,7 @@ int main(void)
 		STORE_TEST(test_only_the_hash_is_kept),
 		STORE_TEST(test_specs),
 		STORE_TEST(test_times),
+		STORE_TEST(test_repositories),
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_loopback),
 	};
