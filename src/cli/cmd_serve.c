@@ -4,10 +4,11 @@
 #include "http/client.h"
 #include "server/server.h"
 
+#include <signal.h>
 #include <string.h>
 
 struct serve_args {
-	const char *listen, *cert, *key, *url;
+	const char *listen, *cert, *key, *url, *access_log;
 	bool anonymous_pull, insecure_open;
 	uint64_t lease;
 };
@@ -22,6 +23,8 @@ static const struct option options[] = {
 	{"tls-key", 0, OPTION_TEXT, "FILE", OPT(key), "its private key (PEM)"},
 	{"url", 0, OPTION_TEXT, "URL", OPT(url),
 		"how clients reach it, when a proxy does not pass on the name they use"},
+	{"access-log", 0, OPTION_TEXT, "FILE", OPT(access_log),
+		"a line of JSON for each request; -: to the standard output"},
 	{"anonymous-pull", 0, OPTION_FLAG, NULL, OPT(anonymous_pull),
 		"let everybody read the registry, without a token"},
 	{"lease", 0, OPTION_NUMBER, "SECONDS", OPT(lease),
@@ -34,6 +37,22 @@ struct listening {
 	struct cli *c;
 	const struct serve_args *args;
 };
+
+static volatile sig_atomic_t hung_up;
+
+static void on_hangup(int sig)
+{
+	(void)sig;
+	hung_up = 1;
+}
+
+static bool reload(void *ctx)
+{
+	(void)ctx;
+	bool yes = hung_up;
+	hung_up = 0;
+	return yes;
+}
 
 static void on_ready(void *ctx, uint16_t port)
 {
@@ -75,11 +94,15 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 		return err_new(ERR_USAGE, "--lease takes at most %d seconds", LEASE_MAX_S);
 	TRY(check_url(sa));
 	TRY(engine_open(&c->engine, &eng));
+	/* Here it is no end, as a service has no terminal. */
+	signal(SIGHUP, on_hangup);
 	const struct server_options opt = {
 		.listen = sa->listen,
 		.tls_cert = sa->cert,
 		.tls_key = sa->key,
 		.url = sa->url,
+		.access_log = sa->access_log,
+		.reload = reload,
 		.lease_time = (int64_t)sa->lease * CLOCK_SECOND,
 		.anonymous_pull = sa->anonymous_pull,
 		.insecure_open = sa->insecure_open,
@@ -95,7 +118,8 @@ const struct command cmd_serve = {
 	.summary = "serve the store as a container registry and a queue of releases",
 	.operands = "",
 	.details = "Prints \"listening on URL\" once it does. Ends on SIGTERM or SIGINT, after the running "
-		   "requests.\n\nAs long as there is no token it listens on loopback only, and everybody "
+		   "requests. SIGHUP has it open its access log again; a renewed certificate is noticed "
+		   "anyway.\n\nAs long as there is no token it listens on loopback only, and everybody "
 		   "there may do "
 		   "everything; see cooper token create.",
 	.options = options,

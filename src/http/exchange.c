@@ -245,7 +245,7 @@ static void give(struct http_exchange *x, int status, struct MHD_Response *respo
 		if (mhd->MHD_add_response_header(
 			    response, x->set_headers.ptr[i], x->set_headers.ptr[i + 1]) != MHD_YES)
 			log_warn("http: header %s cannot be sent", x->set_headers.ptr[i]);
-	if (atomic_load(&x->server->stopping))
+	if (atomic_load(&x->server->stopping) || atomic_load(&x->daemon->retired))
 		(void)mhd->MHD_add_response_header(response, "Connection", "close");
 	x->response = response;
 	x->status = status;
@@ -256,6 +256,7 @@ void http_answer(struct http_exchange *x, int status, struct str body)
 {
 	/* The library takes a non-const pointer that it does not write to in this mode. */
 	void *bytes = (void *)(uintptr_t)(body.len ? body.ptr : "");
+	x->length = body.len;
 	give(x, status,
 		x->server->mhd->MHD_create_response_from_buffer(body.len, bytes, MHD_RESPMEM_MUST_COPY));
 }
@@ -279,6 +280,7 @@ void http_answer_file(struct http_exchange *x, int status, int fd, uint64_t offs
 		x->server->mhd->MHD_create_response_from_fd_at_offset64(length, fd, offset);
 	if (!response)
 		close(fd);
+	x->length = length;
 	give(x, status, response);
 }
 
@@ -303,6 +305,7 @@ void http_answer_head(struct http_exchange *x, int status, uint64_t content_leng
 }
 
 struct stream {
+	struct http_exchange *x;
 	struct err *(*next)(void *ctx, void *p, size_t *len);
 	void (*done)(void *ctx);
 	void *ctx;
@@ -321,6 +324,7 @@ static ssize_t stream_read(void *ctx, uint64_t pos, char *p, size_t max)
 		err_free(e);
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	}
+	stream->x->streamed += len;
 	return len ? (ssize_t)len : MHD_CONTENT_READER_END_OF_STREAM;
 }
 
@@ -336,7 +340,7 @@ void http_answer_stream(struct http_exchange *x, int status,
 	struct err *(*next)(void *ctx, void *p, size_t *len), void (*done)(void *ctx), void *ctx)
 {
 	struct stream *stream = mem_new(struct stream);
-	*stream = (struct stream){.next = next, .done = done, .ctx = ctx};
+	*stream = (struct stream){.x = x, .next = next, .done = done, .ctx = ctx};
 	struct MHD_Response *response = x->server->mhd->MHD_create_response_from_callback(
 		MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_read, stream, stream_free);
 	if (!response)

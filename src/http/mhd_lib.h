@@ -12,6 +12,7 @@
 	X(MHD_stop_daemon)                         \
 	X(MHD_quiesce_daemon)                      \
 	X(MHD_is_feature_supported)                \
+	X(MHD_get_daemon_info)                     \
 	X(MHD_get_connection_info)                 \
 	X(MHD_get_connection_values_n)             \
 	X(MHD_lookup_connection_value)             \

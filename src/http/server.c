@@ -26,7 +26,6 @@
 /* Of a body nobody wants any more, read so that the connection can carry the answer and go on. */
 #define SKIP_MAX ((uint64_t)64 << 20)
 #define LINGER_NS (2 * CLOCK_SECOND)
-#define TLS_FILE_MAX ((size_t)1 << 20)
 
 /* ---- one request ---- */
 
@@ -81,7 +80,7 @@ static enum MHD_Result begin(struct http_exchange *x, struct MHD_Connection *con
 
 	struct err *e = x->bad_uri ? err_new(ERR_INVALID, "%s", x->bad_uri) : check_framing(x);
 	if (!e) {
-		x->handled = true;
+		x->handled = x->asked = true;
 		e = s->handler.begin(s->handler.ctx, x, &x->state);
 	}
 	if (e)
@@ -110,6 +109,7 @@ static enum MHD_Result body(struct http_exchange *x, const char *p, size_t *len)
 	struct http_server *s = x->server;
 	size_t n = *len;
 	*len = 0;
+	x->received += n;
 	if (x->answered || !s->handler.body) {
 		x->skipped += n;
 		return x->skipped > SKIP_MAX ? MHD_NO : MHD_YES;
@@ -153,7 +153,10 @@ static enum MHD_Result on_access(void *ctx, struct MHD_Connection *connection, c
 static void *on_uri(void *ctx, const char *uri, struct MHD_Connection *connection)
 {
 	struct http_exchange *x = mem_new(struct http_exchange);
-	x->server = ctx;
+	struct http_daemon *d = ctx;
+	x->server = d->server;
+	x->daemon = d;
+	x->started = clock_monotonic();
 	x->connection = connection;
 	x->content_length = -1;
 	x->uri = mem_strndup(uri, strnlen(uri, URI_MAX + 1));
@@ -189,15 +192,36 @@ static void linger(struct http_exchange *x)
 	}
 }
 
+static void tell_done(const struct http_exchange *x, bool complete)
+{
+	const struct http_handler *h = &x->server->handler;
+	if (!h->done || !x->begun)
+		return;
+	bool bodiless = cstr_eq(x->method, "HEAD") || x->status == 204 || x->status == 304;
+	const struct http_outcome how = {
+		.status = x->answered && !x->failed ? x->status : 0,
+		.received = x->received,
+		.sent = bodiless      ? 0
+			: x->streamed ? x->streamed
+			: complete    ? x->length
+				      : 0,
+		.duration = clock_monotonic() - x->started,
+		.cut = !complete,
+		.begun = x->asked,
+	};
+	h->done(h->ctx, x, &how);
+}
+
 static void on_completed(
 	void *ctx, struct MHD_Connection *connection, void **con_cls, enum MHD_RequestTerminationCode why)
 {
 	(void)connection;
-	struct http_server *s = ctx;
+	struct http_server *s = ((struct http_daemon *)ctx)->server;
 	struct http_exchange *x = *con_cls;
 	*con_cls = NULL;
 	if (!x)
 		return;
+	tell_done(x, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 	if (x->patient)
 		(void)s->mhd->MHD_set_connection_option(
 			x->connection, MHD_CONNECTION_OPTION_TIMEOUT, s->idle_timeout_s);
@@ -231,57 +255,82 @@ static void PRINTF(2, 0) on_log(void *ctx, const char *fmt, va_list ap)
 
 /* ---- starting and stopping ---- */
 
-static struct err *load_tls(struct http_server *s, const struct http_server_options *opt)
+static void daemon_free(struct http_daemon *d)
 {
-	if (!opt->tls_cert != !opt->tls_key)
-		return err_new(ERR_INVALID, "TLS needs both a certificate and a key");
-	if (!opt->tls_cert)
+	if (!d)
+		return;
+	if (d->mhd)
+		d->server->mhd->MHD_stop_daemon(d->mhd);
+	fd_closep(&d->fd);
+	buf_fini(&d->cert);
+	if (d->key.ptr)
+		explicit_bzero(d->key.ptr, d->key.cap);
+	buf_fini(&d->key);
+	mem_freep(&d);
+}
+
+static struct err *read_tls(struct http_daemon *d)
+{
+	struct http_server *s = d->server;
+	if (!s->tls.cert)
 		return NULL;
 	if (s->mhd->MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
 		return err_new(ERR_UNSUPPORTED, "this libmicrohttpd was built without TLS");
-	struct err *e = file_read(AT_FDCWD, opt->tls_cert, TLS_FILE_MAX, &s->cert);
-	if (e)
-		return err_wrap(e, "reading the TLS certificate");
-	e = file_read(AT_FDCWD, opt->tls_key, TLS_FILE_MAX, &s->key);
-	return e ? err_wrap(e, "reading the TLS key") : NULL;
+	return tls_files_read(&s->tls, &d->cert, &d->key);
 }
 
-static struct err *start_daemon(struct http_server *s, const struct http_server_options *opt, int fd)
+static struct err *run_daemon(struct http_daemon *d)
 {
+	struct http_server *s = d->server;
 	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
 			 MHD_USE_ITC | MHD_USE_ERROR_LOG;
-	unsigned connections = opt->max_connections ? opt->max_connections : 512;
-	unsigned idle = s->idle_timeout_s = opt->idle_timeout_s ? opt->idle_timeout_s : 120;
 	struct MHD_OptionItem more[4] = {{MHD_OPTION_END, 0, NULL}};
-	if (s->cert.len) {
+	if (s->tls.cert) {
 		flags |= MHD_USE_TLS;
-		more[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, s->cert.ptr};
-		more[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, s->key.ptr};
+		more[0] = (struct MHD_OptionItem){
+			MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)buf_cstr(&d->cert)};
+		more[1] = (struct MHD_OptionItem){
+			MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)buf_cstr(&d->key)};
 		more[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	}
-	s->daemon = s->mhd->MHD_start_daemon(flags, 0, NULL, NULL, on_access, s,               //
-		MHD_OPTION_LISTEN_SOCKET, fd,                                                  //
-		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,                                      //
-		MHD_OPTION_URI_LOG_CALLBACK, on_uri, s,                                        //
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,                                  //
-		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,                              //
-		MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT, idle, //
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_ARRAY, more, //
-		MHD_OPTION_END);
-	if (s->daemon)
+	d->mhd = s->mhd->MHD_start_daemon(flags, 0, NULL, NULL, on_access, d, //
+		MHD_OPTION_LISTEN_SOCKET, d->fd,                              //
+		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,                     //
+		MHD_OPTION_URI_LOG_CALLBACK, on_uri, d,                       //
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, d,                 //
+		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,             //
+		MHD_OPTION_CONNECTION_LIMIT, s->max_connections,              //
+		MHD_OPTION_CONNECTION_TIMEOUT, s->idle_timeout_s,             //
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,        //
+		MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+	if (d->mhd)
 		return NULL;
-	struct err *e = err_new(ERR_IO, "starting to serve on %s", opt->listen);
-	return s->cert.len ? err_hint(e, "check that %s and %s are a PEM certificate and its key",
-				     opt->tls_cert, opt->tls_key)
+	struct err *e = err_new(ERR_IO, "starting to serve on %s", s->listen);
+	return s->tls.cert ? err_hint(e, "check that %s and %s are a PEM certificate and its key",
+				     s->tls.cert, s->tls.key)
 			   : e;
+}
+
+static struct err *start_daemon(struct http_server *s, struct http_daemon **out)
+{
+	struct http_daemon *d = mem_new(struct http_daemon);
+	d->server = s;
+	d->fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+	struct err *e = d->fd < 0 ? err_sys(errno, "serving on %s", s->listen) : read_tls(d);
+	if (!e)
+		e = run_daemon(d);
+	if (e)
+		daemon_free(d);
+	else
+		*out = d;
+	return e;
 }
 
 static void server_free(struct http_server *s)
 {
-	buf_fini(&s->cert);
-	if (s->key.ptr)
-		explicit_bzero(s->key.ptr, s->key.cap);
-	buf_fini(&s->key);
+	tls_files_fini(&s->tls);
+	mem_freep(&s->listen);
+	fd_closep(&s->fd);
 	pthread_cond_destroy(&s->idle);
 	pthread_mutex_destroy(&s->lock);
 	mem_freep(&s);
@@ -295,6 +344,10 @@ struct err *http_server_start(
 	struct http_server *s = mem_new(struct http_server);
 	s->mhd = mhd;
 	s->handler = *handler;
+	s->fd = -1;
+	s->listen = mem_strdup(opt->listen);
+	s->max_connections = opt->max_connections ? opt->max_connections : 512;
+	s->idle_timeout_s = opt->idle_timeout_s ? opt->idle_timeout_s : 120;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
@@ -302,18 +355,57 @@ struct err *http_server_start(
 	pthread_cond_init(&s->idle, &attr);
 	pthread_condattr_destroy(&attr);
 
-	int fd = -1;
-	struct err *e = load_tls(s, opt);
+	struct err *e = tls_files_init(&s->tls, opt->tls_cert, opt->tls_key);
 	if (!e)
-		e = listen_open(opt->listen, &fd, &s->port);
+		e = listen_open(opt->listen, &s->fd, &s->port);
 	if (!e)
-		e = start_daemon(s, opt, fd);
+		e = start_daemon(s, &s->daemon);
 	if (e) {
-		fd_closep(&fd);
 		server_free(s);
 		return e;
 	}
 	*out = s;
+	return NULL;
+}
+
+/* No more connections for d; those that it has stay. */
+static void retire(struct http_server *s, struct http_daemon *d)
+{
+	atomic_store(&d->retired, true);
+	(void)s->mhd->MHD_quiesce_daemon(d->mhd);
+	d->next = s->retired;
+	s->retired = d;
+}
+
+static void free_idle_daemons(struct http_server *s)
+{
+	for (struct http_daemon **at = &s->retired; *at;) {
+		struct http_daemon *d = *at;
+		const union MHD_DaemonInfo *info =
+			s->mhd->MHD_get_daemon_info(d->mhd, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+		if (!info || info->num_connections) {
+			at = &d->next;
+			continue;
+		}
+		*at = d->next;
+		daemon_free(d);
+	}
+}
+
+struct err *http_server_renew(struct http_server *s, bool now, bool *renewed)
+{
+	struct http_daemon *fresh = NULL;
+	*renewed = false;
+	free_idle_daemons(s);
+	if (!tls_files_changed(&s->tls, now))
+		return NULL;
+	/* Both accept for a moment: no connection is refused. */
+	struct err *e = start_daemon(s, &fresh);
+	if (e)
+		return err_wrap(e, "the TLS certificate has changed; the one before stays in use");
+	retire(s, s->daemon);
+	s->daemon = fresh;
+	*renewed = true;
 	return NULL;
 }
 
@@ -327,15 +419,20 @@ void http_server_stop(struct http_server *s, int64_t grace)
 	if (!s)
 		return;
 	atomic_store(&s->stopping, true);
-	int fd = s->mhd->MHD_quiesce_daemon(s->daemon);
-	if (fd >= 0)
-		close(fd);
+	retire(s, s->daemon);
+	for (struct http_daemon *d = s->retired; d; d = d->next)
+		fd_closep(&d->fd);
+	fd_closep(&s->fd);
 	int64_t until = clock_monotonic() + grace;
 	struct timespec when = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND};
 	pthread_mutex_lock(&s->lock);
 	while (s->active && grace > 0 && clock_monotonic() < until)
 		pthread_cond_timedwait(&s->idle, &s->lock, &when);
 	pthread_mutex_unlock(&s->lock);
-	s->mhd->MHD_stop_daemon(s->daemon);
+	while (s->retired) {
+		struct http_daemon *d = s->retired;
+		s->retired = d->next;
+		daemon_free(d);
+	}
 	server_free(s);
 }

@@ -55,6 +55,16 @@ void http_answer_head(struct http_exchange *x, int status, uint64_t content_leng
 void http_answer_stream(struct http_exchange *x, int status,
 	struct err *(*next)(void *ctx, void *p, size_t *len), void (*done)(void *ctx), void *ctx);
 
+/* How an exchange ended. */
+struct http_outcome {
+	int status;        /* 0: there was no answer */
+	uint64_t received; /* bytes of the request's body */
+	uint64_t sent;     /* bytes of the answer's body; 0 of one that was cut, unless it was streamed */
+	int64_t duration;  /* ns, from the request line to the answer's last byte */
+	bool cut;          /* the peer did not get the whole answer */
+	bool begun;        /* the handler's begin was called */
+};
+
 struct http_handler {
 	/*
 	 * Headers are in. May answer at once (the body is then refused or skipped), or set *state for the
@@ -68,6 +78,9 @@ struct http_handler {
 	/* Always after begin, also when the peer went away; state may be NULL. Called before the peer can see
 	 * the answer (streamed answers have done). */
 	void (*free_state)(void *ctx, void *state);
+	/* The exchange is over; what it was asked for can still be looked at. Also of requests that were
+	 * refused before begin. NULL: nobody asks. */
+	void (*done)(void *ctx, const struct http_exchange *x, const struct http_outcome *how);
 	/* Answer with an error (consumed). NULL: {"errors":[{code,message}]} with err_http_status. */
 	void (*on_error)(void *ctx, struct http_exchange *x, struct err *e);
 	void *ctx;
@@ -84,6 +97,13 @@ struct http_server_options {
 MUST_USE struct err *http_server_start(
 	const struct http_server_options *opt, const struct http_handler *handler, struct http_server **out);
 uint16_t http_server_port(const struct http_server *s);
+/*
+ * To be called now and then, by one thread: looks at the TLS files again. New connections get a certificate
+ * that has changed and has been still since the call before (now: at once); those that are open go on and are
+ * closed after their present request. A pair that cannot be used changes nothing and is an error, once for
+ * each change.
+ */
+MUST_USE struct err *http_server_renew(struct http_server *s, bool now, bool *renewed);
 /* Stops accepting, lets running exchanges finish for up to grace ns, then cuts them; a streamed answer's next
  * that blocks is waited for, whatever the grace. */
 void http_server_stop(struct http_server *s, int64_t grace);

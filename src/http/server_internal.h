@@ -5,15 +5,31 @@
 #include "base/vec.h"
 #include "http/mhd_lib.h"
 #include "http/server.h"
+#include "http/tls_files.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* One library daemon. A renewed certificate needs another one, on the same socket; the one before goes on
+ * with the connections it has. */
+struct http_daemon {
+	struct http_server *server;
+	struct MHD_Daemon *mhd;
+	int fd; /* its descriptor of the socket; kept until it is stopped, so that no other file gets the
+		   number */
+	struct buf cert, key;
+	atomic_bool retired;
+	struct http_daemon *next;
+};
+
 struct http_server {
 	const struct mhd_lib *mhd;
-	struct MHD_Daemon *daemon;
+	struct http_daemon *daemon, *retired;
 	struct http_handler handler;
-	struct buf cert, key;
+	struct tls_files tls;
+	char *listen;
+	int fd;
+	unsigned max_connections;
 	uint16_t port;
 	unsigned idle_timeout_s;
 	atomic_bool stopping;
@@ -24,6 +40,7 @@ struct http_server {
 
 struct http_exchange {
 	struct http_server *server;
+	struct http_daemon *daemon;
 	struct MHD_Connection *connection;
 	const char *method;
 	char *uri;           /* as sent */
@@ -49,7 +66,10 @@ struct http_exchange {
 	bool queued;
 	bool patient; /* a streamed answer: its next may be silent for longer than a connection may be idle */
 	bool cut;     /* the rest of the body is left unread: read it off the socket before it is closed */
+	bool asked;   /* the handler's begin was called */
 	bool failed;  /* no answer can be made: the connection is dropped */
+	uint64_t received, length, streamed; /* bytes of bodies; length: of the answer, if it is known */
+	int64_t started;
 	uint64_t skipped; /* bytes of body after the answer was known */
 };
 

@@ -21,6 +21,8 @@ struct registry_upkeep {
 	struct registry_upkeep_options opt;
 	struct cancel *cancel;
 	pthread_t thread;
+	pthread_mutex_t lock;
+	struct registry_upkeep_counts counts; /* under lock */
 };
 
 static void note_failure(struct err *e, const char *what)
@@ -77,21 +79,40 @@ static struct err *trim_lease(struct registry_upkeep *u)
 	return store_lease_trim(u->opt.served, clock_now() - lease_age(u));
 }
 
-static struct err *collect(struct registry_upkeep *u)
+static struct err *collect_in(struct registry_upkeep *u, struct store_gc_result *did)
 {
 	AUTO(store_closep) struct store *s = NULL;
-	struct store_gc_result did = {0};
 	char size[CLOCK_TEXT_MAX];
 	TRY(store_open(store_home(u->opt.served), NULL, &s));
 	TRY(let_go(u, s));
 	TRY(trim_lease(u));
 	/* The lease of this handle keeps what it has just read. */
 	TRY(store_lease_trim(s, clock_now()));
-	TRY(store_gc(s, &u->opt.gc, u->cancel, &did));
-	if (did.blobs || did.layers)
-		log_info("registry: gc freed %s: %llu blobs, %llu layers", size_text(did.bytes, size),
-			(unsigned long long)did.blobs, (unsigned long long)did.layers);
+	TRY(store_gc(s, &u->opt.gc, u->cancel, did));
+	if (did->blobs || did->layers)
+		log_info("registry: gc freed %s: %llu blobs, %llu layers", size_text(did->bytes, size),
+			(unsigned long long)did->blobs, (unsigned long long)did->layers);
 	return store_sync_trees(s);
+}
+
+static struct err *collect(struct registry_upkeep *u)
+{
+	struct store_gc_result did = {0};
+	struct err *e = collect_in(u, &did);
+	pthread_mutex_lock(&u->lock);
+	u->counts.runs++;
+	u->counts.failures += e != NULL;
+	u->counts.freed += did.bytes;
+	u->counts.ended = clock_now();
+	pthread_mutex_unlock(&u->lock);
+	return e;
+}
+
+void registry_upkeep_counted(struct registry_upkeep *u, struct registry_upkeep_counts *out)
+{
+	pthread_mutex_lock(&u->lock);
+	*out = u->counts;
+	pthread_mutex_unlock(&u->lock);
 }
 
 /* ---- scrub ---- */
@@ -159,6 +180,7 @@ struct err *registry_upkeep_start(const struct registry_upkeep_options *opt, str
 	struct registry_upkeep *u = mem_new(struct registry_upkeep);
 	u->opt = *opt;
 	u->cancel = cancel_new();
+	pthread_mutex_init(&u->lock, NULL);
 	int r = pthread_create(&u->thread, NULL, run, u);
 	if (r) {
 		cancel_free(u->cancel);

@@ -28,6 +28,13 @@ struct registry_upkeep_options {
 struct registry_upkeep;
 MUST_USE struct err *registry_upkeep_start(
 	const struct registry_upkeep_options *opt, struct registry_upkeep **out);
+struct registry_upkeep_counts {
+	uint64_t runs, failures; /* collections */
+	uint64_t freed;          /* bytes */
+	int64_t ended;           /* when the last one did; 0: none yet */
+};
+/* Any thread. */
+void registry_upkeep_counted(struct registry_upkeep *u, struct registry_upkeep_counts *out);
 /* Ends what it is at and waits for it. NULL is fine. */
 void registry_upkeep_stop(struct registry_upkeep *u);
 

@@ -105,6 +105,8 @@ MUST_USE struct err *runs_take_over(struct runs *r, int fd);
 
 /* Newest first, numbers below before (0: all), at most limit; vec of struct run, with their jobs. */
 MUST_USE struct err *runs_list(struct runs *r, int64_t before, size_t limit, struct vec *out);
+/* Jobs that have not ended. */
+MUST_USE struct err *runs_count(struct runs *r, uint64_t *waiting, uint64_t *running);
 /* ERR_NOT_FOUND says what numbers there are, and whether it was once there. */
 MUST_USE struct err *runs_get(struct runs *r, int64_t number, struct run *out);
 MUST_USE struct err *runs_get_job(struct runs *r, int64_t number, uint32_t index, struct job *out);

@@ -271,6 +271,21 @@ struct err *runs_no_such_run(struct runs *r, int64_t number)
 	return err_new(ERR_NOT_FOUND, "run %lld is not kept any more: %s", (long long)number, kept);
 }
 
+struct err *runs_count(struct runs *r, uint64_t *waiting, uint64_t *running)
+{
+	WITH_RUNS(r);
+	AUTO_RUNS_QUERY struct runs_query q = {0};
+
+	TRY(runs_query_open(r,
+		"SELECT IFNULL(SUM(status = 0), 0), IFNULL(SUM(status = 1), 0) FROM jobs WHERE status < 2",
+		&q));
+	bool row = false;
+	TRY(runs_step(&q, &row));
+	*waiting = (uint64_t)runs_column(&q, 0);
+	*running = (uint64_t)runs_column(&q, 1);
+	return NULL;
+}
+
 struct err *runs_get(struct runs *r, int64_t number, struct run *out)
 {
 	TRY(runs_expire_local_if_possible(r));

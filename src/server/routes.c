@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "server/routes_internal.h"
@@ -39,14 +40,13 @@ static void answer_text(struct http_exchange *x, int status, const char *text)
 static void answer_own(struct http_exchange *x)
 {
 	const char *path = http_path(x), *method = http_method(x);
-	bool health = cstr_eq(path, "/healthz");
-	if (!health && !cstr_eq(path, "/")) {
+	if (!cstr_eq(path, "/")) {
 		answer_text(x, 404, "There is nothing here.\n");
 	} else if (!cstr_eq(method, "GET") && !cstr_eq(method, "HEAD")) {
 		http_set_header(x, "Allow", "GET, HEAD");
 		answer_text(x, 405, "Only GET and HEAD are offered here.\n");
 	} else {
-		answer_text(x, 200, health ? "ok" : FRONT_PAGE);
+		answer_text(x, 200, FRONT_PAGE);
 	}
 }
 
@@ -54,6 +54,11 @@ static struct err *on_begin(void *ctx, struct http_exchange *x, void **state)
 {
 	struct routes *r = ctx;
 	const struct http_handler *to = NULL;
+	bool answered = false;
+	metrics_begin(r->status->metrics, metric_route_of(http_path(x)));
+	TRY(status_answer(r->status, x, &answered));
+	if (answered)
+		return NULL;
 	if (is_registry(http_path(x))) {
 		TRY(gate_registry(r, x, &to));
 		if (!to)
@@ -95,6 +100,30 @@ static void on_free(void *ctx, void *state)
 	free(at);
 }
 
+static void on_done(void *ctx, const struct http_exchange *x, const struct http_outcome *how)
+{
+	struct routes *r = ctx;
+	const struct caller *c = http_note(x);
+	metrics_done(r->status->metrics, metric_route_of(http_path(x)), http_method(x), how);
+	if (!r->status->log)
+		return;
+	const struct access_entry e = {
+		.time = clock_now(),
+		.duration = how->duration,
+		.peer = http_peer(x),
+		.method = http_method(x),
+		/* without the query, which may hold what was signed for somebody */
+		.path = http_path(x),
+		.agent = http_header(x, "User-Agent"),
+		.token = c ? c->token.name : NULL,
+		.status = how->status,
+		.received = how->received,
+		.sent = how->sent,
+		.cut = how->cut,
+	};
+	access_log_add(r->status->log, &e);
+}
+
 static void on_error(void *ctx, struct http_exchange *x, struct err *e)
 {
 	struct routes *r = ctx;
@@ -119,6 +148,7 @@ void routes_init(struct routes *r)
 		.body = on_body,
 		.end = on_end,
 		.free_state = on_free,
+		.done = on_done,
 		.on_error = on_error,
 		.ctx = r,
 	};

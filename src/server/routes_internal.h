@@ -6,12 +6,14 @@
 #include "http/server.h"
 #include "registry/registry.h"
 #include "server/auth_internal.h"
+#include "server/status_internal.h"
 
 struct routes {
 	/* set by the caller, borrowed */
 	struct registry *registry;      /* /v2/ and below */
 	const struct http_handler *api; /* /api/ and below; asks who it is itself */
 	struct auth *auth;
+	struct status *status;
 	bool tls;
 	const char *url; /* of the server as its clients reach it; NULL: by the name they send */
 

@@ -11,6 +11,7 @@
 #include "release/runs.h"
 #include "server/api_internal.h"
 #include "server/routes_internal.h"
+#include "server/status_internal.h"
 #include "store/maintain.h"
 
 #include <errno.h>
@@ -32,12 +33,16 @@ struct server {
 	struct runs *runs;
 	struct auth auth;
 	struct api api;
+	struct access_log *log;
+	struct status status;
 	struct routes routes;
 	struct cancel *stopping; /* set before it stops: requests that wait for something look at it */
 };
 
 static void server_fini(struct server *s)
 {
+	status_fini(&s->status);
+	access_log_close(s->log);
 	registry_upkeep_stop(s->upkeep);
 	registry_free(s->registry);
 	store_close(s->registry_store);
@@ -62,8 +67,21 @@ static void upkeep(struct server *s)
 	note_failure(store_lease_trim(s->store, clock_now() - LEASE_AGE));
 }
 
-static struct err *wait_for_cancel(struct server *s, const struct cancel *cancel)
+/* What others renew under the server: its certificate, and where its access log was. */
+static void renew(struct server *s, struct http_server *http, const struct server_options *opt)
 {
+	bool renewed = false, now = opt->reload && opt->reload(opt->reload_ctx);
+	if (now)
+		access_log_reopen(s->log);
+	note_failure(http_server_renew(http, now, &renewed));
+	if (renewed)
+		log_info("server: new connections get the new TLS certificate");
+}
+
+static struct err *wait_for_cancel(
+	struct server *s, struct http_server *http, const struct server_options *opt)
+{
+	const struct cancel *cancel = opt->cancel;
 	struct pollfd p = {.fd = cancel_fd(cancel), .events = POLLIN};
 	int64_t next_upkeep = 0;
 	while (!cancel_is_set(cancel)) {
@@ -71,6 +89,7 @@ static struct err *wait_for_cancel(struct server *s, const struct cancel *cancel
 			upkeep(s);
 			next_upkeep = clock_monotonic() + UPKEEP_EVERY;
 		}
+		renew(s, http, opt);
 		note_failure(auth_flush(&s->auth));
 		note_failure(runs_expire(s->runs));
 		if (poll(&p, 1, TICK_MS) < 0 && errno != EINTR)
@@ -113,7 +132,7 @@ static struct err *serve(struct server *s, const struct server_options *opt)
 	TRY(http_server_start(&http, &s->routes.handler, &server));
 	if (opt->ready)
 		opt->ready(opt->ready_ctx, http_server_port(server));
-	struct err *err = wait_for_cancel(s, opt->cancel);
+	struct err *err = wait_for_cancel(s, server, opt);
 	cancel_set(s->stopping);
 	http_server_stop(server, STOP_GRACE);
 	return err_first(err, auth_flush(&s->auth));
@@ -140,8 +159,10 @@ static struct err *open_registry(struct server *s, struct engine *e)
 	return registry_upkeep_start(&opt, &s->upkeep);
 }
 
-static struct err *open_parts(struct server *s, struct engine *e)
+static struct err *open_parts(struct server *s, struct engine *e, const struct server_options *opt)
 {
+	if (opt->access_log)
+		TRY(access_log_open(opt->access_log, &s->log));
 	TRY(runs_open(engine_home(e), &s->runs));
 	return open_registry(s, e);
 }
@@ -149,8 +170,9 @@ static struct err *open_parts(struct server *s, struct engine *e)
 struct err *server_run(struct engine *e, const struct server_options *opt)
 {
 	struct server s = {.store = engine_store(e)};
-	struct err *err = open_parts(&s, e);
+	struct err *err = open_parts(&s, e, opt);
 	if (err) {
+		access_log_close(s.log);
 		registry_upkeep_stop(s.upkeep);
 		registry_free(s.registry);
 		store_close(s.registry_store);
@@ -165,7 +187,15 @@ struct err *server_run(struct engine *e, const struct server_options *opt)
 		.lease_time = opt->lease_time ? opt->lease_time : RUN_LEASE_TIME,
 		.stopping = s.stopping};
 	api_init(&s.api);
-	s.routes = (struct routes){.registry = s.registry,
+	s.status = (struct status){.store = s.store,
+		.runs = s.runs,
+		.auth = &s.auth,
+		.upkeep = s.upkeep,
+		.log = s.log,
+		.stopping = s.stopping};
+	status_init(&s.status);
+	s.routes = (struct routes){.status = &s.status,
+		.registry = s.registry,
 		.api = &s.api.handler,
 		.auth = &s.auth,
 		.tls = opt->tls_cert != NULL,

@@ -23,6 +23,11 @@ struct server_options {
 	/* Told once it listens, with the port. May be NULL. */
 	void (*ready)(void *ctx, uint16_t port);
 	void *ready_ctx;
+	const char *access_log; /* a file, or "-"; NULL: none */
+	/* Asked now and then, on the serving thread: is the access log to be opened again, and the
+	 * certificate to be looked at, now? NULL: never. */
+	bool (*reload)(void *ctx);
+	void *reload_ctx;
 	const struct cancel *cancel;
 };
 /* Serves until cancel is set; then lets running exchanges finish and returns. ERR_DENIED when it would be
