@@ -285,10 +285,11 @@ def test_docker(cooper, tokens, layouts, dockerd, tmp_path):
         assert run.returncode == code, run.stdout + run.stderr
         return run.stdout + run.stderr
 
-    cooper("image", "copy", layouts["one"], "store:local/app:1")
-    cooper("image", "copy", "store:local/app:1", f"docker-archive:{tmp_path}/app.tar")
-    loaded = docker("load", "-i", str(tmp_path / "app.tar")).partition(": ")[2].strip()
-    docker("tag", loaded, "keep:1")
+    for name in ("one", "two"):
+        cooper("image", "copy", layouts[name], f"store:local/{name}:1")
+        cooper("image", "copy", f"store:local/{name}:1", f"docker-archive:{tmp_path}/{name}.tar")
+        loaded = docker("load", "-i", str(tmp_path / f"{name}.tar")).partition(": ")[2].strip()
+        docker("tag", loaded, "keep:1" if name == "one" else "other:1")
     for flags, code in (("--anonymous-pull",), 0), ((), 1):
         with cooper.serving(*flags) as address:
             image = f"{address}/docker/app:{code}"
@@ -296,6 +297,8 @@ def test_docker(cooper, tokens, layouts, dockerd, tmp_path):
             docker("push", image, code=1)
             docker("login", "-u", "me", "--password-stdin", address, input=tokens["push"])
             docker("push", image)
+            docker("tag", "other:1", image)
+            assert "exists with another digest" in docker("push", image, code=1)
             docker("rmi", image)
             docker("pull", image, config="empty", code=code)
             docker("pull", image)
