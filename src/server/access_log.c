@@ -11,11 +11,14 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define QUEUE_MAX ((size_t)4 << 20)
 #define FIELD_MAX 1024
 #define AGENT_MAX 200
+/* Lines of so long a time are written at once: waking for each costs more than writing it. */
+#define GATHER_NS 10000000
 #define WARN_EVERY (60 * CLOCK_SECOND)
 
 struct access_log {
@@ -69,11 +72,13 @@ void access_log_add(struct access_log *log, const struct access_entry *e)
 	AUTO_BUF struct buf line = {0};
 	add_line(&line, e);
 	pthread_mutex_lock(&log->lock);
+	bool first = !log->queued.len;
 	if (log->queued.len + line.len > QUEUE_MAX)
 		log->dropped++;
 	else
 		buf_addstr(&log->queued, buf_str(&line));
-	pthread_cond_signal(&log->work);
+	if (first)
+		pthread_cond_signal(&log->work);
 	pthread_mutex_unlock(&log->lock);
 }
 
@@ -175,6 +180,11 @@ static void *run(void *arg)
 		pthread_mutex_lock(&log->lock);
 		while (!log->queued.len && !log->reopen && !log->ending)
 			pthread_cond_wait(&log->work, &log->lock);
+		if (!log->ending && !log->reopen) {
+			pthread_mutex_unlock(&log->lock);
+			(void)nanosleep(&(struct timespec){.tv_nsec = GATHER_NS}, NULL);
+			pthread_mutex_lock(&log->lock);
+		}
 		AUTO_BUF struct buf lines = log->queued;
 		log->queued = (struct buf){0};
 		bool reopen = log->reopen;
