@@ -74,7 +74,7 @@ struct err *catalog_begin(struct request *q, struct http_exchange *x)
 	TRY(registry_repositories(q->s, &all));
 	const char *last = http_query(x, "last");
 	for (size_t i = 0; i < all.len && page.len <= n; i++)
-		if ((!last || strcmp(all.ptr[i], last) > 0) && may_list(q, x, all.ptr[i]))
+		if ((!last || strcmp(all.ptr[i], last) > 0) && may_read(q, x, all.ptr[i]))
 			strvec_push(&page, all.ptr[i]);
 	AUTO_JSON json_t *body = json_object();
 	send_page(x, &page, n, body, "repositories");

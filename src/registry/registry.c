@@ -172,12 +172,6 @@ void registry_limit(struct registry *r, const struct registry_limits *limits)
 	r->limits = *limits;
 }
 
-bool may_list(const struct request *q, const struct http_exchange *x, const char *repository)
-{
-	const struct registry_limits *l = &q->r->limits;
-	return !l->may_list || l->may_list(l->ctx, x, repository);
-}
-
 bool may_read(const struct request *q, const struct http_exchange *x, const char *repository)
 {
 	const struct registry_limits *l = &q->r->limits;

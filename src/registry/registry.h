@@ -21,12 +21,9 @@ MUST_USE struct err *registry_new(
 	struct store *s, const struct registry_policy *policy, struct registry **out);
 void registry_free(struct registry *r);
 
-/* The repository in a request's path is for the caller to check; these say what else of the registry a
- * request may see. NULL: everything. */
+/* The repository in a request's path is for the caller to check; this says what else of the registry a
+ * request may see: names in the catalog, and blobs to mount. NULL: everything. */
 struct registry_limits {
-	/* the repository's name in the catalog */
-	bool (*may_list)(void *ctx, const struct http_exchange *x, const char *repository);
-	/* its blobs, to mount them elsewhere */
 	bool (*may_read)(void *ctx, const struct http_exchange *x, const char *repository);
 	void *ctx;
 };

@@ -110,7 +110,6 @@ MUST_USE struct err *records_blob_delete(
 MUST_USE struct err *records_blob_anywhere(
 	const struct request *q, const struct http_exchange *x, const struct digest *d, bool *found);
 /* May who asks be told of, or read what is in, that repository? */
-bool may_list(const struct request *q, const struct http_exchange *x, const char *repository);
 bool may_read(const struct request *q, const struct http_exchange *x, const char *repository);
 /* Its grace starts anew if half of it is over: who was told that it is here will not send it. */
 MUST_USE struct err *records_blob_refresh(

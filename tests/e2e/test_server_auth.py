@@ -6,11 +6,15 @@ import hashlib
 import http.client
 import json
 import subprocess
+import types
 import urllib.parse
 
 import pytest
 from api_client import Api
 from go_tools import go_tool
+from test_conformance import conformance
+from test_registry_clients import containerd  # noqa: F401, a fixture
+from test_server_status import until, values
 
 EMPTY = b"{}"
 
@@ -264,3 +268,45 @@ def test_clients(cooper, image, tmp_path, name, flags):
         else:
             nobody.pull(f"{address}/lab/app:1", code=1)
         nobody.push(image(1), f"{address}/lab/app:3", code=1)
+
+
+def test_containerd(cooper, image, tmp_path, containerd):
+    """Its client keeps to the challenge: the scope is from there."""
+    push = make_token(cooper, "ci", "--scope", "push", "--repository", "lab/*")
+    with cooper.serving() as address:
+        Client("skopeo", tmp_path / "ci", address, push).push(image(1), f"{address}/lab/app:1")
+        containerd("image", "pull", "--plain-http", "--snapshotter", "native", "--user", f"me:{push}", f"{address}/lab/app:1")
+        containerd("image", "tag", f"{address}/lab/app:1", f"{address}/lab/new:1")
+        containerd("image", "push", "--plain-http", "--user", f"me:{push}", f"{address}/lab/new:1")
+        assert "lab/new" in ask(address, "GET", "/v2/_catalog", basic(push)).text
+
+
+def test_conformance_by_bearer_tokens(bare, tmp_path):
+    """All of the specification's conformance program, which follows the challenges."""
+    admin = make_token(bare, "me", "--scope", "admin")
+    with bare.serving() as address:
+        server = types.SimpleNamespace(host=address)
+        counts, bad, output = conformance(server, tmp_path / "results", "1.1", {"OCI_USERNAME": "me", "OCI_PASSWORD": admin})
+        assert not bad and counts["Pass"] > 600, (bad[:5], output[-4000:])
+        assert (counts["FAIL"], counts["Error"], counts["Skip"]) == (0, 0, 0), output[-4000:]
+        asked = until(lambda: values(ask(address, "GET", "/metrics").text).get('cooper_http_requests_total{route="token",method="GET",status="200"}'))
+        assert asked > 1
+
+
+def test_requests_through_a_long_upload(bare):
+    """A bearer token is looked at when a request begins: an upload may take longer than it is valid."""
+    token = make_token(bare, "ci", "--scope", "push")
+    with bare.serving() as address:
+        granted = scoped(address, token, "repository:a:pull,push")
+        where = ask(address, "POST", "/v2/a/blobs/uploads/", bearer(granted)).getheader("Location")
+        connection = http.client.HTTPConnection(address)
+        connection.putrequest("PATCH", where)
+        for header in {**bearer(granted), "Content-Length": "10"}.items():
+            connection.putheader(*header)
+        connection.endheaders(b"12345")
+        until(lambda: values(ask(address, "GET", "/metrics").text)["cooper_uploads_in_flight"] == 1)
+        bare("token", "rm", "ci")
+        make_token(bare, "other", "--scope", "push")
+        connection.send(b"67890")
+        assert connection.getresponse().status == 202
+        assert ask(address, "PUT", where, bearer(granted)).status == 401
