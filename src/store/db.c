@@ -146,7 +146,7 @@ static struct err *open_read_only(struct store *s, const char *path, const struc
 		e = NULL;
 	}
 	TRY(e);
-	return sqlite_check_version(s->db, form);
+	return sqlite_check_version(form, version);
 }
 
 struct err *store_db_open(struct store *s, bool create)
@@ -162,7 +162,7 @@ struct err *store_db_open(struct store *s, bool create)
 	if (version < (int64_t)form.steps && (version > 0 || create))
 		TRY(bring_up_to_date(s, &form, version == 0));
 	else
-		TRY(sqlite_check_version(s->db, &form));
+		TRY(sqlite_check_version(&form, version));
 	return set_up_writer(s);
 }
 

@@ -95,10 +95,8 @@ static struct err *other_version(const struct sqlite_form *form, int64_t version
 	return err_hint(e, "use a newer cooper, or another COOPER_HOME");
 }
 
-struct err *sqlite_check_version(sqlite3 *db, const struct sqlite_form *form)
+struct err *sqlite_check_version(const struct sqlite_form *form, int64_t version)
 {
-	int64_t version = 0;
-	TRY(sqlite_version(db, form->name, &version));
 	if (version == 0)
 		return err_new(ERR_NOT_FOUND, "%s: its database is empty", form->name);
 	return version == (int64_t)form->steps ? NULL : other_version(form, version);

@@ -40,5 +40,5 @@ MUST_USE struct err *sqlite_version(sqlite3 *db, const char *name, int64_t *vers
  * ERR_UNSUPPORTED with a hint when the database is of a newer program.
  */
 MUST_USE struct err *sqlite_migrate(sqlite3 *db, const struct sqlite_form *form);
-/* For those that may not write: ERR_UNSUPPORTED unless it is of this very version. */
-MUST_USE struct err *sqlite_check_version(sqlite3 *db, const struct sqlite_form *form);
+/* For those that may not write: ERR_UNSUPPORTED unless version, of the file, is this very one. */
+MUST_USE struct err *sqlite_check_version(const struct sqlite_form *form, int64_t version);
