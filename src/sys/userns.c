@@ -57,7 +57,6 @@ static struct {
 	bool rootless;
 	uint64_t ids;
 	uid_t outer;
-	gid_t outer_gid;
 } known;
 
 /* "inside outside count" */
@@ -94,9 +93,7 @@ static uint32_t outer_id(const char *file, uint32_t own, uint64_t *ids)
 static void read_map(void)
 {
 	struct stat st;
-	uint64_t groups;
 	known.outer = outer_id("/proc/self/uid_map", getuid(), &known.ids);
-	known.outer_gid = outer_id("/proc/self/gid_map", getgid(), &groups);
 	known.rootless = stat("/proc/self/ns/user", &st) == 0 && st.st_ino != FIRST_USER_NAMESPACE;
 }
 
@@ -126,10 +123,11 @@ uid_t userns_outer_uid(void)
 	return known.outer;
 }
 
+/* Seldom asked for, and not worth a file at every start. */
 gid_t userns_outer_gid(void)
 {
-	pthread_once(&map_once, read_map);
-	return known.outer_gid;
+	uint64_t count;
+	return outer_id("/proc/self/gid_map", getgid(), &count);
 }
 
 /* ---- entering ---- */
