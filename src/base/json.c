@@ -194,6 +194,17 @@ void json_set_text(json_t *o, const char *key, const char *s)
 		json_object_set_new(o, key, json_text(s));
 }
 
+json_t *json_need_object(json_t *o, const char *key)
+{
+	json_t *at = json_object_get(o, key);
+
+	if (!json_is_object(at)) {
+		at = json_object();
+		json_object_set_new(o, key, at);
+	}
+	return at;
+}
+
 static char *dump(const json_t *j, size_t flags)
 {
 	char *text = json_dumps(j, flags | JSON_ENCODE_ANY);

@@ -39,6 +39,8 @@ json_t *json_text(const char *s);
 json_t *json_text_n(const char *s, size_t len);
 json_t *json_from_strings(const char *const *list);            /* NULL-terminated */
 void json_set_text(json_t *o, const char *key, const char *s); /* nothing for NULL */
+/* The member key, which becomes an empty object unless it is one; borrowed. */
+json_t *json_need_object(json_t *o, const char *key);
 
 /* Compact bytes in insertion order; sorted keys if sort. Caller frees. */
 char *json_dump(const json_t *j, bool sort);

@@ -78,13 +78,7 @@ struct container *container_copy(struct call *c)
 
 json_t *container_settings(const struct container *ct)
 {
-	json_t *s = json_object_get(ct->config, "config");
-
-	if (!json_is_object(s)) {
-		s = json_object();
-		json_object_set_new(ct->config, "config", s);
-	}
-	return s;
+	return json_need_object(ct->config, "config");
 }
 
 struct err *container_variant(struct container *ct, struct session_variant *out)

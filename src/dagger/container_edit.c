@@ -203,14 +203,9 @@ struct err *resolve_container_without_secret_variable(struct call *c)
 struct err *resolve_container_with_label(struct call *c)
 {
 	struct container *ct = container_copy(c);
-	json_t *labels = json_object_get(container_settings(ct), "Labels");
 
-	if (!json_is_object(labels)) {
-		labels = json_object();
-		json_object_set_new(container_settings(ct), "Labels", labels);
-	}
-	json_set_text(labels, arg_text(c, ARG_Container_withLabel_name),
-		arg_text(c, ARG_Container_withLabel_value));
+	json_set_text(json_need_object(container_settings(ct), "Labels"),
+		arg_text(c, ARG_Container_withLabel_name), arg_text(c, ARG_Container_withLabel_value));
 	return give(c, ct);
 }
 
@@ -250,13 +245,7 @@ static bool is_udp(const char *protocol)
 
 static json_t *ports_setting(struct container *ct)
 {
-	json_t *ports = json_object_get(container_settings(ct), "ExposedPorts");
-
-	if (!json_is_object(ports)) {
-		ports = json_object();
-		json_object_set_new(container_settings(ct), "ExposedPorts", ports);
-	}
-	return ports;
+	return json_need_object(container_settings(ct), "ExposedPorts");
 }
 
 static void drop_port(struct container *ct, int port, bool udp)

@@ -251,15 +251,9 @@ static struct err *container_id(const struct pipeline *p, struct str text, char 
 
 static void add_labels(json_t *config, const char *const *labels)
 {
-	json_t *settings = json_object_get(config, "config");
-	json_t *have = json_object_get(settings, "Labels");
-
 	if (!labels || !labels[0])
 		return;
-	if (!json_is_object(have)) {
-		have = json_object();
-		json_object_set_new(settings, "Labels", have);
-	}
+	json_t *have = json_need_object(json_need_object(config, "config"), "Labels");
 	for (size_t i = 0; labels[i]; i++) {
 		const char *eq = strchr(labels[i], '=');
 		AUTO_FREE char *key =

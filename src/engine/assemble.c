@@ -56,18 +56,7 @@ struct err *build_inputs_digest(struct build *b, struct digest *out)
 
 static void set_label(json_t *document, const char *key, const char *value)
 {
-	json_t *config = json_object_get(document, "config");
-
-	if (!config) {
-		config = json_object();
-		json_object_set_new(document, "config", config);
-	}
-	json_t *labels = json_object_get(config, "Labels");
-	if (!json_is_object(labels)) {
-		labels = json_object();
-		json_object_set_new(config, "Labels", labels);
-	}
-	json_set_text(labels, key, value);
+	json_set_text(json_need_object(json_need_object(document, "config"), "Labels"), key, value);
 }
 
 /* Base images without a full history get entries for the layers they do not explain: tools match the two by

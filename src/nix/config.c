@@ -9,18 +9,6 @@
 
 #define INPUTS_LABEL "dev.cooper.inputs"
 
-/* What Nix's own writers leave null. */
-static json_t *object_at(json_t *o, const char *key)
-{
-	json_t *at = json_object_get(o, key);
-
-	if (!json_is_object(at)) {
-		at = json_object();
-		json_object_set_new(o, key, at);
-	}
-	return at;
-}
-
 /* The same order whatever was there: an image that gets other labels must be the one that a build gives. */
 static void set_last(json_t *o, const char *key, const char *text)
 {
@@ -32,7 +20,8 @@ struct err *nix_edit_config(void *ctx, json_t *config)
 {
 	const struct nix_config *edit = ctx;
 	const char *const *labels = edit->rq->labels;
-	json_t *have = object_at(object_at(config, "config"), "Labels");
+	/* Nix's own writers leave them null. */
+	json_t *have = json_need_object(json_need_object(config, "config"), "Labels");
 	char inputs[DIGEST_TEXT_MAX], when[CLOCK_TEXT_MAX];
 
 	for (size_t i = 0; labels && labels[i]; i++) {

@@ -188,6 +188,18 @@ static void test_strings(void **state)
 	assert_int_equal(json_array_size(none), 0);
 }
 
+static void test_need_object(void **state)
+{
+	(void)state;
+	AUTO_JSON json_t *o = parsed("{\"null\": null, \"there\": {\"a\": 1}}");
+	json_set_text(json_need_object(o, "null"), "b", "x");
+	json_set_text(json_need_object(o, "there"), "b", "y");
+	json_set_text(json_need_object(json_need_object(o, "new"), "in"), "b", "z");
+	AUTO_FREE char *text = json_dump(o, true);
+	assert_string_equal(text, "{\"new\":{\"in\":{\"b\":\"z\"}},\"null\":{\"b\":\"x\"},"
+				  "\"there\":{\"a\":1,\"b\":\"y\"}}");
+}
+
 static void test_dump(void **state)
 {
 	(void)state;
@@ -212,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_getters_absent),
 		cmocka_unit_test(test_getters_wrong),
 		cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_need_object),
 		cmocka_unit_test(test_dump),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
