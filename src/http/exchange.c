@@ -306,10 +306,20 @@ void http_answer_head(struct http_exchange *x, int status, uint64_t content_leng
 
 struct stream {
 	struct http_exchange *x;
+	bool sized;
 	struct err *(*next)(void *ctx, void *p, size_t *len);
 	void (*done)(void *ctx);
 	void *ctx;
 };
+
+void http_restart_idle(struct http_exchange *x)
+{
+	const struct mhd_lib *mhd = x->server->mhd;
+	/* Setting one where there was none is what makes the library look at the clock. */
+	(void)mhd->MHD_set_connection_option(x->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+	(void)mhd->MHD_set_connection_option(
+		x->connection, MHD_CONNECTION_OPTION_TIMEOUT, x->server->idle_timeout_s);
+}
 
 static ssize_t stream_read(void *ctx, uint64_t pos, char *p, size_t max)
 {
@@ -317,6 +327,8 @@ static ssize_t stream_read(void *ctx, uint64_t pos, char *p, size_t max)
 	struct stream *stream = ctx;
 	size_t len = max;
 	struct err *e = stream->next(stream->ctx, p, &len);
+	if (stream->sized)
+		http_restart_idle(stream->x);
 	if (e) {
 		char *text = err_text(e);
 		log_warn("http: a streamed answer was cut: %s", text);
@@ -336,19 +348,33 @@ static void stream_free(void *ctx)
 	mem_freep(&stream);
 }
 
+static struct MHD_Response *stream_response(struct http_exchange *x, uint64_t size, const struct stream *what)
+{
+	struct stream *stream = mem_new(struct stream);
+	*stream = *what;
+	struct MHD_Response *response = x->server->mhd->MHD_create_response_from_callback(
+		size, STREAM_BLOCK, stream_read, stream, stream_free);
+	if (!response)
+		stream_free(stream);
+	return response;
+}
+
 void http_answer_stream(struct http_exchange *x, int status,
 	struct err *(*next)(void *ctx, void *p, size_t *len), void (*done)(void *ctx), void *ctx)
 {
-	struct stream *stream = mem_new(struct stream);
-	*stream = (struct stream){.x = x, .next = next, .done = done, .ctx = ctx};
-	struct MHD_Response *response = x->server->mhd->MHD_create_response_from_callback(
-		MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_read, stream, stream_free);
-	if (!response)
-		stream_free(stream);
+	const struct stream what = {.x = x, .next = next, .done = done, .ctx = ctx};
+	struct MHD_Response *response = stream_response(x, MHD_SIZE_UNKNOWN, &what);
 	/* The library counts the time that next takes as the peer's. */
 	x->patient = response && x->server->mhd->MHD_set_connection_option(
 					 x->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u) == MHD_YES;
 	give(x, status, response);
+}
+
+void http_answer_stream_sized(struct http_exchange *x, int status, uint64_t length,
+	struct err *(*next)(void *ctx, void *p, size_t *len), void (*done)(void *ctx), void *ctx)
+{
+	const struct stream what = {.x = x, .sized = true, .next = next, .done = done, .ctx = ctx};
+	give(x, status, stream_response(x, length, &what));
 }
 
 static void answer_plain_error(struct http_exchange *x, const struct err *e)

@@ -55,6 +55,14 @@ void http_answer_head(struct http_exchange *x, int status, uint64_t content_leng
 void http_answer_stream(struct http_exchange *x, int status,
 	struct err *(*next)(void *ctx, void *p, size_t *len), void (*done)(void *ctx), void *ctx);
 
+/* The same with a length that is told before, for a peer that has to take its bytes in time: it is cut off
+ * when it is idle, and when next fails or ends before. length 0 is for http_answer. HEAD is for
+ * http_answer_head. */
+void http_answer_stream_sized(struct http_exchange *x, int status, uint64_t length,
+	struct err *(*next)(void *ctx, void *p, size_t *len), void (*done)(void *ctx), void *ctx);
+/* The time that passed in the handler was not the peer's: for how long it was idle counts from now. */
+void http_restart_idle(struct http_exchange *x);
+
 /* How an exchange ended. */
 struct http_outcome {
 	int status;        /* 0: there was no answer */
