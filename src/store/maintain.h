@@ -24,6 +24,9 @@ MUST_USE struct err *store_sweep(struct store *s);
  */
 MUST_USE struct err *store_lease_trim(struct store *s, int64_t before);
 
+/* Write down when what was looked up was used: it is kept in memory until something else is written. */
+MUST_USE struct err *store_note_uses(struct store *s);
+
 /* Zero means default (docs/formats.md): 14 days, 20 GiB of cache, no count limit. */
 struct store_gc_options {
 	int64_t keep_for;    /* ns since last use that evictable records are kept */

@@ -294,6 +294,11 @@ uint64_t store_partial_size(const struct store_partial *p)
 	return p->size;
 }
 
+int store_partial_fd(const struct store_partial *p)
+{
+	return p->fd;
+}
+
 struct err *store_partial_append(struct store_partial *p, const void *b, size_t len)
 {
 	size_t done = 0;
@@ -394,16 +399,28 @@ static struct err *publish_partial(struct store_partial *p, const struct digest 
 	return e;
 }
 
+static struct err *hash_partial(const struct store_partial *p, const struct digest *want, struct digest *out)
+{
+	enum digest_algo algo = want ? want->algo : DIGEST_SHA256;
+	if (!p->hasher || algo != DIGEST_SHA256)
+		return hash_fd(p->fd, algo, NULL, out, NULL);
+	hasher_peek(p->hasher, out);
+	return NULL;
+}
+
+struct err *store_partial_check(const struct store_partial *p, const struct digest *want)
+{
+	struct digest d;
+	TRY(hash_partial(p, want, &d));
+	return digest_eq(want, &d) ? NULL : mismatch(want, &d);
+}
+
 struct err *store_partial_commit(struct store_partial *p, const struct digest *want, struct digest *out)
 {
 	if (want && !digest_is_set(want))
 		want = NULL;
 	struct digest d;
-	enum digest_algo algo = want ? want->algo : DIGEST_SHA256;
-	if (p->hasher && algo == DIGEST_SHA256)
-		hasher_peek(p->hasher, &d);
-	else
-		TRY(hash_fd(p->fd, algo, NULL, &d, NULL));
+	TRY(hash_partial(p, want, &d));
 	struct err *e = want && !digest_eq(want, &d) ? mismatch(want, &d) : NULL;
 	if (!e)
 		TRY(publish_partial(p, &d));

@@ -81,8 +81,13 @@ struct store_partial;
 MUST_USE struct err *store_partial_open(
 	struct store *s, const char *name, bool create, struct store_partial **out);
 uint64_t store_partial_size(const struct store_partial *p);
+/* Its file, to be read from while it grows; borrowed. A duplicate is good to read from whatever becomes of p.
+ */
+int store_partial_fd(const struct store_partial *p);
 MUST_USE struct err *store_partial_append(struct store_partial *p, const void *b, size_t len);
 MUST_USE struct err *store_partial_truncate(struct store_partial *p, uint64_t size);
+/* ERR_CORRUPT when its bytes so far are not those of that name. */
+MUST_USE struct err *store_partial_check(const struct store_partial *p, const struct digest *want);
 /* Verify against want (sha256 or sha512; NULL: name it by sha256) and publish. Consumes p on success; on
  * ERR_CORRUPT the bytes are dropped and p is consumed too. */
 MUST_USE struct err *store_partial_commit(

@@ -59,3 +59,15 @@ struct err *store_touch_flush(struct store *s)
 	s->touches = map_new(NULL);
 	return NULL;
 }
+
+struct err *store_note_uses(struct store *s)
+{
+	pthread_mutex_lock(&s->mu);
+	bool any = !s->read_only && map_len(s->touches) > 0;
+	pthread_mutex_unlock(&s->mu);
+	if (!any)
+		return NULL;
+	/* The beginning of a transaction does it. */
+	TRY(store_tx_begin(s));
+	return store_tx_end(s, NULL);
+}
