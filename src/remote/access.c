@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define SCOPES_MAX 4
+/* Repositories whose credentials and tokens are kept: a cache is asked for any number. */
+#define KEPT_MAX 2000
 
 void token_free(void *p)
 {
@@ -179,12 +181,23 @@ static struct err *make_header(const struct call *c, const char *base, const cha
 	return NULL;
 }
 
+/* Under auth_lock. */
+static void forget(struct endpoint *ep)
+{
+	map_free(ep->credentials);
+	map_free(ep->tokens);
+	ep->credentials = map_new(looked_up_free);
+	ep->tokens = map_new(token_free);
+}
+
 struct err *access_header(const struct call *c, const char *base, const char *asked, char **out)
 {
 	struct endpoint *ep = c->endpoint;
 	struct err *e = NULL;
 	*out = NULL;
 	pthread_mutex_lock(&ep->auth_lock);
+	if (map_len(ep->credentials) > KEPT_MAX || map_len(ep->tokens) > KEPT_MAX)
+		forget(ep);
 	if (ep->challenged)
 		e = make_header(c, base, asked, out);
 	pthread_mutex_unlock(&ep->auth_lock);
@@ -273,10 +286,7 @@ struct err *access_refused(const struct call *c, const char *base, const struct 
 void access_forget(struct endpoint *ep)
 {
 	pthread_mutex_lock(&ep->auth_lock);
-	map_free(ep->credentials);
-	map_free(ep->tokens);
-	ep->credentials = map_new(looked_up_free);
-	ep->tokens = map_new(token_free);
+	forget(ep);
 	pthread_mutex_unlock(&ep->auth_lock);
 }
 

@@ -211,6 +211,8 @@ struct err *answer_error(const struct call *c, const struct http_response *r)
 {
 	AUTO_FREE char *shown = url_for_message(r->final_url);
 	AUTO_FREE char *words = answer_words(r);
+	if (c->io->refusal)
+		*c->io->refusal = (struct remote_refusal){.status = r->status, .wait = answer_wait(r)};
 	struct err *e = err_new(kind_of(r->status), "%s %s: the answer is %d%s%s", c->method, shown,
 		r->status, *words ? ", " : "", words);
 	return hint_for(c, r, e);

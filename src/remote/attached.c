@@ -2,6 +2,7 @@
 #include "remote/attached.h"
 
 #include "base/mem.h"
+#include "remote/relay.h"
 #include "remote/remote_internal.h"
 
 #include <stdio.h>
@@ -69,8 +70,8 @@ static bool is_list(const struct http_response *r)
 }
 
 /* By the API. Nothing where there is none. */
-static struct err *ask_api(
-	const struct route *route, const struct digest *d, const struct transfer_io *io, struct vec *out)
+static struct err *ask_api(const struct route *route, const struct digest *d, const struct transfer_io *io,
+	struct vec *out, bool *offered)
 {
 	char text[DIGEST_TEXT_MAX];
 	AUTO_FREE char *path = mem_printf("/v2/%s/referrers/%s", route->repository, digest_text(d, text));
@@ -85,6 +86,7 @@ static struct err *ask_api(
 			return answer_error(&c, &r);
 		if (!is_list(&r))
 			return NULL;
+		*offered = true;
 		TRY(take_entries(&r, "the list of referrers", out));
 		char *next = NULL;
 		TRY(answer_next_page(&r, "the list of referrers", &next));
@@ -175,7 +177,8 @@ static struct err *take_referrers(struct gather *g, const struct digest *subject
 {
 	AUTO(descriptors_fini) struct vec found = VEC_OF(struct descriptor);
 	AUTO_FREE char *tag = attached_tag_of(subject);
-	TRY(ask_api(&g->route, subject, g->io, &found));
+	bool offered = false;
+	TRY(ask_api(&g->route, subject, g->io, &found, &offered));
 	if (strvec_has(&g->tags, tag))
 		TRY(ask_tag(&g->route, subject, g->io, &found));
 	for (size_t i = 0; i < found.len; i++) {
@@ -263,7 +266,8 @@ static struct err *complete_list(struct lists *l, const struct digest *subject)
 	AUTO(descriptors_fini) struct vec known = VEC_OF(struct descriptor);
 	AUTO(descriptors_fini) struct vec entries = VEC_OF(struct descriptor);
 	AUTO_FREE char *tag = attached_tag_of(subject);
-	TRY(ask_api(&l->route, subject, l->io, &known));
+	bool offered = false;
+	TRY(ask_api(&l->route, subject, l->io, &known, &offered));
 	bool all = true;
 	for (size_t i = 0; i < l->attached->len; i++) {
 		const struct attached *a = vec_at(l->attached, i);
@@ -322,4 +326,16 @@ struct err *remote_push_attached(struct remote *r, const struct vec *attached, c
 		return NULL;
 	AUTO_FREE char *text = reference_text(to);
 	return err_wrap(e, "pushing what is attached to %s", text);
+}
+
+struct err *remote_referrers(struct remote *r, const struct reference *repo, const struct digest *d,
+	const struct transfer_io *io, struct vec *out, bool *offered)
+{
+	struct route route = {0};
+	*offered = false;
+	TRY(route_for_push(r, repo, &route));
+	struct err *e = ask_api(&route, d, io ? io : &no_io, out, offered);
+	route_fini(&route);
+	return e ? err_wrap(e, "listing what %s/%s has about an image", repo->registry, repo->repository)
+		 : NULL;
 }

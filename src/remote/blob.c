@@ -4,12 +4,15 @@
  * a later try, or a later process, goes on from.
  */
 #include "base/mem.h"
+#include "remote/relay.h"
 #include "remote/remote_internal.h"
+#include "sys/file.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #define SMALL ((uint64_t)1 << 20)
+#define UNKNOWN UINT64_MAX
 /* A try that brought less than this counts as a failure in a row. */
 #define HEADWAY ((uint64_t)256 << 10)
 
@@ -18,6 +21,8 @@ static const struct transfer_io no_io;
 struct fetch {
 	struct store *store;
 	const struct descriptor *blob;
+	uint64_t size;                 /* of the blob; UNKNOWN until an answer tells */
+	const struct remote_relay *to; /* NULL: nobody reads along */
 	const struct transfer_io *io;
 	struct progress progress;
 	struct store_partial *partial;
@@ -28,10 +33,22 @@ struct fetch {
 	bool own_status; /* the answer, not the network, is to blame: no further try at this place */
 };
 
+/* Who said how many bytes there are to be. */
+static const char *namer(const struct fetch *f)
+{
+	return f->to ? "the registry named before" : "the manifest names";
+}
+
 static struct err *too_much(const struct fetch *f)
 {
-	return err_new(
-		ERR_CORRUPT, "more bytes come than the %" PRIu64 " that the manifest names", f->blob->size);
+	return err_new(ERR_CORRUPT, "more bytes come than the %" PRIu64 " that %s", f->size, namer(f));
+}
+
+static struct err *begin_anew(struct fetch *f)
+{
+	if (f->to)
+		f->to->anew(f->to->ctx);
+	return store_partial_truncate(f->partial, 0);
 }
 
 /* ---- small ---- */
@@ -88,7 +105,7 @@ static bool parse_content_range(const char *text, uint64_t *first, uint64_t *tot
 /* The head of the answer decides where its bytes go. */
 static struct err *look_at_answer(struct fetch *f)
 {
-	uint64_t first = 0, total = UINT64_MAX, length;
+	uint64_t first = 0, total = UNKNOWN, length;
 	const char *range = http_response_header(f->r, "Content-Range", 0);
 	const char *text = http_response_header(f->r, "Content-Length", 0);
 	f->begun = true;
@@ -96,22 +113,26 @@ static struct err *look_at_answer(struct fetch *f)
 	if (f->r->status == 206) {
 		if (!range || !parse_content_range(range, &first, &total) || first != f->from) {
 			/* The next try asks for all of it. */
-			TRY(store_partial_truncate(f->partial, 0));
+			TRY(begin_anew(f));
 			return err_new(ERR_UNAVAILABLE,
 				"bytes from %" PRIu64 " were asked for and '%.60s' came", f->from,
 				range ? range : "no Content-Range");
 		}
 	} else if (f->from) {
 		/* The range was ignored: all of it comes again. */
-		TRY(store_partial_truncate(f->partial, 0));
+		TRY(begin_anew(f));
 		f->resumed = false;
 	}
 	if (f->r->status == 200 && text && str_to_u64(str_c(text), &length))
 		total = length;
-	if (total != UINT64_MAX && total != f->blob->size)
-		return err_new(ERR_CORRUPT,
-			"the registry has %" PRIu64 " bytes and the manifest names %" PRIu64, total,
-			f->blob->size);
+	if (f->size == UNKNOWN)
+		f->size = total;
+	if (total != UNKNOWN && total != f->size)
+		return err_new(ERR_CORRUPT, "the registry has %" PRIu64 " bytes and %s %" PRIu64, total,
+			namer(f), f->size);
+	if (f->to)
+		f->to->begun(
+			f->to->ctx, store_partial_fd(f->partial), store_partial_size(f->partial), f->size);
 	return NULL;
 }
 
@@ -123,9 +144,11 @@ static struct err *take_bytes(void *ctx, const void *p, size_t len)
 		if (e)
 			return e;
 	}
-	if (store_partial_size(f->partial) + len > f->blob->size)
+	if (len > f->size - store_partial_size(f->partial))
 		return too_much(f);
 	TRY(store_partial_append(f->partial, p, len));
+	if (f->to)
+		f->to->grew(f->to->ctx, store_partial_size(f->partial));
 	progress_set(&f->progress, store_partial_size(f->partial));
 	return NULL;
 }
@@ -147,13 +170,19 @@ static struct err *fetch_rest(struct fetch *f, const struct call *base, struct h
 	c.write_ctx = f;
 	TRY(call_once(&c, r));
 	if (r->status == 200 || r->status == 206) {
-		if (store_partial_size(f->partial) == f->blob->size)
+		if (!f->begun)
+			TRY(look_at_answer(f));
+		/* Whose length is not told ends where the answer ends; the digest tells whether that is so.
+		 */
+		if (f->size == UNKNOWN)
+			f->size = store_partial_size(f->partial);
+		if (store_partial_size(f->partial) == f->size)
 			return NULL;
 		return err_new(ERR_UNAVAILABLE, "GET %s ended after %" PRIu64 " of %" PRIu64 " bytes",
-			base->path, store_partial_size(f->partial), f->blob->size);
+			base->path, store_partial_size(f->partial), f->size);
 	}
 	if (r->status == 416 && f->from) {
-		TRY(store_partial_truncate(f->partial, 0));
+		TRY(begin_anew(f));
 		return err_new(ERR_UNAVAILABLE, "GET %s: the rest of the bytes was refused", base->path);
 	}
 	f->own_status = true;
@@ -163,7 +192,7 @@ static struct err *fetch_rest(struct fetch *f, const struct call *base, struct h
 static struct err *fetch_large(struct fetch *f, const struct call *base)
 {
 	struct retry retry = {.endpoint = base->endpoint, .io = f->io};
-	while (store_partial_size(f->partial) < f->blob->size) {
+	while (f->size == UNKNOWN || store_partial_size(f->partial) < f->size) {
 		uint64_t before = store_partial_size(f->partial);
 		AUTO(http_response_fini) struct http_response r = {0};
 		f->own_status = false;
@@ -186,9 +215,15 @@ static struct err *finish(struct fetch *f, bool *worth_anew)
 {
 	struct digest have;
 	*worth_anew = false;
-	struct err *e = store_partial_commit(f->partial, &f->blob->digest, &have);
+	struct err *e = f->to ? store_partial_check(f->partial, &f->blob->digest) : NULL;
+	if (f->to && (err_kind(e) == ERR_CORRUPT || (!e && f->to->keep && !f->to->keep(f->to->ctx, f->size))))
+		e = err_first(e, store_partial_delete(f->partial));
+	else if (!e)
+		e = store_partial_commit(f->partial, &f->blob->digest, &have);
 	if (!e || err_kind(e) == ERR_CORRUPT)
 		f->partial = NULL;
+	if (err_kind(e) == ERR_CORRUPT && f->to)
+		f->to->anew(f->to->ctx);
 	/* Bytes kept from an earlier process may be what is wrong. */
 	*worth_anew = err_kind(e) == ERR_CORRUPT && f->resumed;
 	return e;
@@ -200,14 +235,15 @@ static struct err *open_partial(struct fetch *f)
 	AUTO_FREE char *name = mem_printf("pull-%s", digest_text(&f->blob->digest, text));
 	TRY(store_partial_open(f->store, name, true, &f->partial));
 	f->resumed = store_partial_size(f->partial) > 0;
-	if (store_partial_size(f->partial) > f->blob->size)
-		return store_partial_truncate(f->partial, 0);
-	return NULL;
+	/* Another place may say otherwise. */
+	if (f->to && !f->resumed)
+		f->size = UNKNOWN;
+	return store_partial_size(f->partial) > f->size ? begin_anew(f) : NULL;
 }
 
 static struct err *fetch_at(struct fetch *f, const struct call *base)
 {
-	if (f->blob->size <= SMALL)
+	if (f->size <= SMALL && !f->to)
 		return fetch_small(f, base);
 	for (int round = 0;; round++) {
 		bool anew = false;
@@ -266,7 +302,7 @@ static struct err *fetch_routes(struct fetch *f, const struct vec *routes)
 	AUTO_BUF struct buf tried = {0};
 	for (size_t i = 0; i < routes->len; i++) {
 		const struct route *route = vec_at(routes, i);
-		if (atomic_load(&route->endpoint->down))
+		if (route_is_down(route))
 			continue;
 		struct err *e = fetch_route(f, route);
 		if (!e || !route_next(route, &e, &tried))
@@ -299,10 +335,37 @@ struct err *fetch_blob_from(struct remote *r, const struct vec *routes, const st
 		TRY(present(r->store, &blob->digest, &there));
 	if (there)
 		return NULL;
-	struct fetch f = {.store = r->store, .blob = blob, .io = io};
+	struct fetch f = {.store = r->store, .blob = blob, .size = blob->size, .io = io};
 	progress_start(&f.progress, io, "pulling", &blob->digest, blob->size);
 	struct err *e = fetch_routes(&f, routes);
 	if (f.partial)
+		store_partial_close(f.partial);
+	return e;
+}
+
+struct err *relay_blob_from(struct remote *r, const struct vec *routes, const struct digest *d,
+	const struct remote_relay *to, const struct transfer_io *io, uint64_t *size)
+{
+	char text[DIGEST_TEXT_MAX];
+	AUTO_FREE char *name = mem_printf("pull %s", digest_text(d, text));
+	AUTO(store_unlockp) struct store_lock *lock = NULL;
+	const struct descriptor blob = {.digest = *d};
+	int64_t stored = -1;
+	TRY(store_lock(r->store, name, false, io->cancel, NULL, &lock));
+	TRY(store_blob_stat(r->store, d, &stored));
+	if (stored >= 0) {
+		AUTO_FD int fd = -1;
+		TRY(store_blob_open(r->store, d, &fd, size));
+		to->begun(to->ctx, fd, *size, *size);
+		return NULL;
+	}
+	struct fetch f = {.store = r->store, .blob = &blob, .size = UNKNOWN, .to = to, .io = io};
+	struct err *e = fetch_routes(&f, routes);
+	*size = f.size;
+	/* What anybody may ask for leaves no empty files. */
+	if (f.partial && store_partial_size(f.partial) == 0)
+		e = err_first(e, store_partial_delete(f.partial));
+	else
 		store_partial_close(f.partial);
 	return e;
 }

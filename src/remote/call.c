@@ -27,6 +27,8 @@ static struct err *send_with(
 	strvec_push_all(&headers, c->headers);
 	/* Digests and ranges are of the bytes as they are. */
 	strvec_push(&headers, "Accept-Encoding: identity");
+	if (ours && ep->remote->header)
+		strvec_push(&headers, ep->remote->header);
 	if (authorization)
 		strvec_push(&headers, authorization);
 	const struct http_request rq = {.method = c->method,
@@ -75,6 +77,8 @@ static struct err *with_hint(const struct call *c, const char *base, struct err 
 struct err *call_once(const struct call *c, struct http_response *r)
 {
 	AUTO_FREE char *base = NULL, *url = NULL, *asked = NULL;
+	if (c->io->refusal)
+		*c->io->refusal = (struct remote_refusal){0};
 	TRY(endpoint_base(c->endpoint, c->io, &base));
 	url = c->path[0] == '/' ? mem_printf("%s%s", base, c->path) : mem_strdup(c->path);
 	/* A place that the registry named elsewhere gets its bytes, never its credentials. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -8,6 +9,9 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+
+/* A mirror that did not answer is asked again after so long: servers run for months. */
+#define DOWN_FOR (300 * CLOCK_SECOND)
 
 /* ---- settings ---- */
 
@@ -200,6 +204,11 @@ struct err *routes_for_pull(struct remote *r, const struct reference *ref, struc
 	return NULL;
 }
 
+bool route_is_down(const struct route *route)
+{
+	return clock_monotonic() < atomic_load(&route->endpoint->down_until);
+}
+
 bool route_next(const struct route *route, struct err **e, struct buf *tried)
 {
 	if (!route->endpoint->mirror || err_kind(*e) == ERR_CANCELED) {
@@ -208,7 +217,7 @@ bool route_next(const struct route *route, struct err **e, struct buf *tried)
 		return false;
 	}
 	if (error_may_pass(*e))
-		atomic_store(&route->endpoint->down, true);
+		atomic_store(&route->endpoint->down_until, clock_monotonic() + DOWN_FOR);
 	AUTO_FREE char *text = err_text(*e);
 	log_info("mirror %s: %s", route->endpoint->name, text);
 	buf_addf(tried, "%smirror %s failed (%s)", tried->len ? ", " : "", route->endpoint->name, text);

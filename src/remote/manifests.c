@@ -150,7 +150,7 @@ struct err *fetch_manifest_bytes(const struct vec *routes, const struct referenc
 	AUTO_BUF struct buf tried = {0};
 	for (size_t i = 0; i < routes->len; i++) {
 		const struct route *route = vec_at(routes, i);
-		if (atomic_load(&route->endpoint->down))
+		if (route_is_down(route))
 			continue;
 		struct err *e = get_bytes(route, ref, d, io, out, type);
 		if (!e || !route_next(route, &e, &tried))
@@ -173,7 +173,7 @@ static struct err *resolve_routes(const struct vec *routes, const struct referen
 	AUTO_BUF struct buf tried = {0};
 	for (size_t i = 0; i < routes->len; i++) {
 		const struct route *route = vec_at(routes, i);
-		if (atomic_load(&route->endpoint->down))
+		if (route_is_down(route))
 			continue;
 		struct err *e = resolve_at(route, ref, io, out);
 		if (!e || !route_next(route, &e, &tried))

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "remote/access.h"
 #include "remote/remote_internal.h"
 
 #include <string.h>
@@ -45,6 +46,8 @@ struct err *remote_new(struct store *s, const struct remote_config *cfg, struct 
 	r->parallel = cfg->parallel ? cfg->parallel : 4;
 	r->tries = cfg->retries ? cfg->retries : 5;
 	r->backoff = cfg->backoff ? cfg->backoff : CLOCK_SECOND / 2;
+	r->timeout = cfg->timeout;
+	r->header = mem_strdup(cfg->header);
 	r->given = map_new(given_free);
 	r->endpoints = map_new(endpoint_free);
 	pthread_mutex_init(&r->lock, NULL);
@@ -69,6 +72,7 @@ void remote_free(struct remote *r)
 	map_free(r->endpoints);
 	http_client_free(r->http);
 	mem_freep(&r->auth_file);
+	mem_freep(&r->header);
 	pthread_mutex_destroy(&r->lock);
 	mem_freep(&r);
 }
@@ -79,10 +83,26 @@ void remote_freep(struct remote **r)
 	*r = NULL;
 }
 
+void remote_forget_credentials(struct remote *r)
+{
+	struct vec endpoints AUTO(vec_fini) = VEC_OF(struct endpoint *);
+	size_t i = 0;
+	struct str key;
+	void *value;
+	/* Not under both locks: who holds that of an endpoint may wait for that of the remote. */
+	pthread_mutex_lock(&r->lock);
+	while (map_next(r->endpoints, &i, &key, &value))
+		vec_push_copy(&endpoints, &value);
+	pthread_mutex_unlock(&r->lock);
+	for (i = 0; i < endpoints.len; i++)
+		access_forget(*(struct endpoint **)vec_at(&endpoints, i));
+}
+
 struct err *remote_http(struct remote *r, struct http_client **out)
 {
+	const struct http_client_options opt = {.connect_timeout = r->timeout, .stall_timeout = r->timeout};
 	pthread_mutex_lock(&r->lock);
-	struct err *e = r->http ? NULL : http_client_new(NULL, &r->http);
+	struct err *e = r->http ? NULL : http_client_new(&opt, &r->http);
 	*out = r->http;
 	pthread_mutex_unlock(&r->lock);
 	return e;

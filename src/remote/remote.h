@@ -40,17 +40,28 @@ struct remote_config {
 	unsigned parallel;     /* transfers at once; 0: 4 */
 	unsigned retries;      /* tries of one request in all; 0: 5 */
 	int64_t backoff;       /* ns before the second try, then doubled each time; 0: half a second */
+	int64_t timeout;       /* ns without a connection or a byte; 0: 30 s and 60 s */
+	const char *header;    /* "Name: value" that goes with each request to a registry; NULL: none */
 };
 /* Cheap: no connection is made. */
 MUST_USE struct err *remote_new(struct store *s, const struct remote_config *cfg, struct remote **out);
 void remote_free(struct remote *r);
 void remote_freep(struct remote **r);
 
+/* What a registry said that did not give what it was asked for. */
+struct remote_refusal {
+	int status;   /* 0: no answer came */
+	int64_t wait; /* ns that it asks to wait; 0: it does not say */
+};
+
 /* For progress and cancellation; all may be zero. */
 struct transfer_io {
 	struct event_stream *events;
 	uint32_t step;
 	const struct cancel *cancel;
+	bool impatient; /* whoever asks to wait, or says that a limit is reached, is not asked again */
+	struct remote_refusal
+		*refusal; /* of the last answer, when the call ends with an error; may be NULL */
 };
 
 /* HEAD (GET where it must): the descriptor a reference stands for now. */
@@ -94,6 +105,8 @@ MUST_USE struct err *remote_push(struct remote *r, const struct descriptor *imag
  * empty. */
 MUST_USE struct err *remote_tags(
 	struct remote *r, const struct reference *repo, const struct transfer_io *io, struct strvec *out);
+/* Credentials are looked up anew when they are needed next: those in files may have changed. */
+void remote_forget_credentials(struct remote *r);
 /* Use these for a host from now on, instead of those in files; user NULL: no longer. Nothing is checked or
  * stored. */
 MUST_USE struct err *remote_use_credentials(

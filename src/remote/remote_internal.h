@@ -28,7 +28,8 @@ struct remote {
 	struct vec settings; /* of struct host_setting */
 	char *auth_file;
 	unsigned parallel, tries;
-	int64_t backoff;
+	int64_t backoff, timeout;
+	char *header;             /* goes with each request to a registry; NULL: none */
 	pthread_mutex_t lock;     /* of what follows */
 	struct http_client *http; /* made when first used */
 	struct map *given;        /* host -> struct credential, for this process only */
@@ -42,8 +43,8 @@ struct endpoint {
 	char *authority; /* what is dialled: "registry-1.docker.io" */
 	char *ca_file, *client_cert, *client_key;
 	bool plain_http, insecure, mirror;
-	atomic_bool down;     /* a mirror that did not answer */
-	atomic_bool answered; /* it has answered a request of this process */
+	atomic_int_least64_t down_until; /* of a mirror that did not answer; monotonic */
+	atomic_bool answered;            /* it has answered a request of this process */
 	pthread_mutex_t scheme_lock;
 	char *base; /* "https://registry-1.docker.io"; NULL until known; under scheme_lock */
 	pthread_mutex_t
@@ -63,6 +64,8 @@ void routes_fini(struct vec *routes); /* of struct route */
 MUST_USE struct err *routes_for_pull(struct remote *r, const struct reference *ref, struct vec *out);
 MUST_USE struct err *route_for_push(struct remote *r, const struct reference *ref, struct route *out);
 void route_fini(struct route *route);
+/* Is it a mirror that is left alone for the time being? */
+bool route_is_down(const struct route *route);
 /*
  * Is another route worth asking after e? Then e is freed and noted in tried, and a mirror that does not
  * answer is left alone from now on; else *e gets what became of the mirrors before.
@@ -121,6 +124,9 @@ MUST_USE struct err *retry_wait(
 
 /* ---- errors from answers ---- */
 
+/* Retry-After, in ns; 0 if absent or odd. */
+int64_t answer_wait(const struct http_response *r);
+
 /* An error for an answer with this status: URL, status, the registry's words, what to do. */
 MUST_USE struct err *answer_error(const struct call *c, const struct http_response *r);
 /* The registry's code in an error body, "" if none: "BLOB_UNKNOWN". Caller frees. */
@@ -150,6 +156,10 @@ void progress_start(struct progress *p, const struct transfer_io *io, const char
 	const struct digest *d, uint64_t total);
 void progress_set(struct progress *p, uint64_t done);
 
+struct remote_relay;
+/* A blob of which nobody knows the size; *size then. */
+MUST_USE struct err *relay_blob_from(struct remote *r, const struct vec *routes, const struct digest *d,
+	const struct remote_relay *to, const struct transfer_io *io, uint64_t *size);
 MUST_USE struct err *fetch_blob_from(struct remote *r, const struct vec *routes,
 	const struct descriptor *blob, const struct transfer_io *io);
 /* Verified manifest bytes from the first route that has them. content_type (caller frees) may come out NULL.

@@ -24,8 +24,8 @@ bool error_may_pass(const struct err *e)
 	return err_kind(e) == ERR_UNAVAILABLE || err_kind(e) == ERR_TIMEOUT;
 }
 
-/* Seconds or a date; 0 if absent or odd. */
-static int64_t asked_wait(const struct http_response *r)
+/* Seconds or a date. */
+int64_t answer_wait(const struct http_response *r)
 {
 	const char *text = http_response_header(r, "Retry-After", 0);
 	uint64_t seconds;
@@ -98,7 +98,9 @@ struct err *retry_wait(struct retry *t, const struct http_response *r, const str
 		return NULL;
 	int64_t wait = remote->backoff << (t->tried - 1 < 10 ? t->tried - 1 : 10);
 	wait = wait < WAIT_MAX ? wait : WAIT_MAX;
-	int64_t asked = e ? 0 : asked_wait(r);
+	int64_t asked = e ? 0 : answer_wait(r);
+	if (t->io->impatient && !e && (asked || r->status == 429))
+		return NULL;
 	if (asked > ASKED_MAX)
 		return too_long(t, r, asked);
 	if (!e && !asked && r->status == 429 && answer_limit_spent(r, ASKED_MAX))

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "remote/access.h"
+#include "remote/relay.h"
 #include "remote/remote_internal.h"
 
 #include <string.h>
@@ -95,6 +96,49 @@ static void sort_unique(struct strvec *v)
 	if (v->len)
 		v->ptr[n] = NULL;
 	v->len = n;
+}
+
+static struct err *ask_page(const struct route *route, const char *path, const struct transfer_io *io,
+	struct strvec *out, bool *more)
+{
+	const struct call c = {.endpoint = route->endpoint,
+		.repository = route->repository,
+		.actions = "pull",
+		.method = "GET",
+		.path = path,
+		.max_body = BODY_MAX,
+		.io = io};
+	AUTO(http_response_fini) struct http_response r = {0};
+	AUTO_FREE char *next = NULL;
+	TRY(call_run(&c, &r));
+	if (r.status != 200)
+		return answer_error(&c, &r);
+	TRY(take_page(&c, &r, out));
+	TRY(answer_next_page(&r, "the list of tags", &next));
+	*more = next != NULL;
+	return NULL;
+}
+
+struct err *remote_tags_page(struct remote *r, const struct reference *repo, unsigned n, const char *last,
+	const struct transfer_io *io, struct strvec *out, bool *more)
+{
+	struct route route = {0};
+	AUTO_BUF struct buf path = {0};
+	AUTO_STRVEC struct strvec tags = {0};
+	TRY(route_for_push(r, repo, &route));
+	buf_addf(&path, "/v2/%s/tags/list?n=%u", route.repository, n);
+	if (last) {
+		buf_adds(&path, "&last=");
+		url_encode(&path, str_c(last));
+	}
+	struct err *e = ask_page(&route, buf_cstr(&path), io ? io : &no_io, &tags, more);
+	route_fini(&route);
+	if (e)
+		return err_wrap(e, "listing the tags of %s/%s", repo->registry, repo->repository);
+	for (size_t i = 0; i < tags.len; i++)
+		if (tag_valid(str_c(tags.ptr[i])))
+			strvec_push(out, tags.ptr[i]);
+	return NULL;
 }
 
 struct err *remote_tags(
