@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "cli/cmds.h"
 #include "http/client.h"
+#include "registry/policy.h"
 #include "server/server.h"
 
 #include <signal.h>
@@ -35,6 +36,7 @@ static const struct option options[] = {
 
 struct listening {
 	struct cli *c;
+	const struct registry_policy *policy;
 	const struct serve_args *args;
 };
 
@@ -61,6 +63,11 @@ static void on_ready(void *ctx, uint16_t port)
 
 	fprintf(l->c->out, "listening on %s://%.*s:%u\n", l->args->cert ? "https" : "http",
 		(int)(colon - l->args->listen), l->args->listen, port);
+	for (size_t i = 0; i < l->policy->caches.len; i++) {
+		const struct registry_cache *cache = vec_at(&l->policy->caches, i);
+		fprintf(l->c->out, "caching %s as %s/%s\n", cache->upstream, cache->prefix,
+			cache->everything_else ? ", and for all names that are not here" : "");
+	}
 	fflush(l->c->out);
 }
 
@@ -81,7 +88,7 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 {
 	struct serve_args *sa = args;
 	AUTO(engine_closep) struct engine *eng = NULL;
-	struct listening l = {c, sa};
+	struct listening l = {c, NULL, sa};
 
 	(void)operands;
 	if (!sa->listen)
@@ -94,6 +101,7 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 		return err_new(ERR_USAGE, "--lease takes at most %d seconds", LEASE_MAX_S);
 	TRY(check_url(sa));
 	TRY(engine_open(&c->engine, &eng));
+	l.policy = engine_registry_policy(eng);
 	/* Here it is no end, as a service has no terminal. */
 	signal(SIGHUP, on_hangup);
 	const struct server_options opt = {

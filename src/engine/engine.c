@@ -117,12 +117,17 @@ static struct err *use_server_token(struct remote *remote)
 	return e ? err_wrap(e, "the address in COOPER_SERVER") : NULL;
 }
 
-static struct err *make_remote(struct engine *e)
+static struct err *make_remote(
+	struct engine *e, struct store *store, const struct remote_config *how, struct remote **out)
 {
+	AUTO(remote_freep) struct remote *remote = NULL;
 	const struct settings *s = e->settings;
 	AUTO_FREE struct remote_host *hosts = mem_array(s->hosts.len + 1, sizeof(*hosts));
-	struct remote_config cfg = {.hosts = hosts, .host_count = s->hosts.len, .auth_file = s->auth_file};
+	struct remote_config cfg = *how;
 
+	cfg.hosts = hosts;
+	cfg.host_count = s->hosts.len;
+	cfg.auth_file = s->auth_file;
 	for (size_t i = 0; i < s->hosts.len; i++) {
 		const struct settings_host *h = vec_at(&s->hosts, i);
 		hosts[i] = (struct remote_host){
@@ -135,11 +140,19 @@ static struct err *make_remote(struct engine *e)
 			.insecure = h->insecure,
 		};
 	}
-	TRY(remote_new(e->store, &cfg, &e->remote));
-	struct err *failed = use_server_token(e->remote);
-	if (failed)
-		remote_freep(&e->remote);
-	return failed;
+	TRY(remote_new(store, &cfg, &remote));
+	TRY(use_server_token(remote));
+	*out = steal(&remote);
+	return NULL;
+}
+
+struct err *engine_remote_for(
+	struct engine *e, struct store *s, int64_t timeout, const char *header, struct remote **out)
+{
+	/* Somebody waits for the answer, and can ask again. */
+	const struct remote_config how = {.timeout = timeout, .header = header, .retries = 3};
+
+	return make_remote(e, s, &how, out);
 }
 
 struct err *engine_remote(struct engine *e, struct remote **out)
@@ -148,7 +161,7 @@ struct err *engine_remote(struct engine *e, struct remote **out)
 
 	pthread_mutex_lock(&e->lock);
 	if (!e->remote)
-		failed = make_remote(e);
+		failed = make_remote(e, e->store, &(struct remote_config){0}, &e->remote);
 	*out = e->remote;
 	pthread_mutex_unlock(&e->lock);
 	return failed;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "registry/cache_internal.h"
 #include "registry/registry_internal.h"
 #include "sys/file.h"
 
@@ -35,28 +36,37 @@ static bool range_applies(struct http_exchange *x, const struct digest *d)
 	return !if_range || cstr_eq(if_range, etag);
 }
 
-static void send(struct request *q, struct http_exchange *x, int *fd, uint64_t size)
+bool blob_part(struct request *q, struct http_exchange *x, uint64_t size, struct blob_part *out)
 {
-	uint64_t from = 0, length = size;
 	enum range_result r = RANGE_WHOLE;
+	*out = (struct blob_part){.status = 200, .length = size};
 	if (range_applies(x, &q->digest))
-		r = range_parse(http_header(x, "Range"), size, &from, &length);
+		r = range_parse(http_header(x, "Range"), size, &out->from, &out->length);
 	char text[80];
 	if (r == RANGE_UNSATISFIABLE) {
 		snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)size);
 		http_set_header(x, "Content-Range", text);
 		reply_error(x, 416, "SIZE_INVALID", "the blob has %llu bytes", (unsigned long long)size);
-		return;
+		return false;
 	}
 	http_set_header(x, "Content-Type", "application/octet-stream");
 	http_set_header(x, "Accept-Ranges", "bytes");
 	http_set_header(x, "Cache-Control", CACHE_FOREVER);
-	if (r == RANGE_PART) {
-		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)from,
-			(unsigned long long)(from + length - 1), (unsigned long long)size);
-		http_set_header(x, "Content-Range", text);
-	}
-	http_answer_file(x, r == RANGE_PART ? 206 : 200, steal_fd(fd), from, length);
+	if (r != RANGE_PART)
+		return true;
+	out->status = 206;
+	snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)out->from,
+		(unsigned long long)(out->from + out->length - 1), (unsigned long long)size);
+	http_set_header(x, "Content-Range", text);
+	return true;
+}
+
+void blob_send(struct request *q, struct http_exchange *x, int *fd, uint64_t size)
+{
+	struct blob_part part;
+	reply_digest_headers(x, &q->digest);
+	if (!reply_not_modified(x, &q->digest) && blob_part(q, x, size, &part))
+		http_answer_file(x, part.status, steal_fd(fd), part.from, part.length);
 }
 
 static struct err *blob_get(struct request *q, struct http_exchange *x)
@@ -69,9 +79,7 @@ static struct err *blob_get(struct request *q, struct http_exchange *x)
 		unknown(q, x);
 		return NULL;
 	}
-	reply_digest_headers(x, &q->digest);
-	if (!reply_not_modified(x, &q->digest))
-		send(q, x, &fd, size);
+	blob_send(q, x, &fd, size);
 	return NULL;
 }
 
@@ -136,6 +144,11 @@ struct err *blob_begin(struct request *q, struct http_exchange *x)
 		reply_err(x, e, "DIGEST_INVALID");
 		return NULL;
 	}
+	bool answered = false;
+	if (q->upstream && !delete)
+		TRY(cache_blob(q, x, &answered));
+	if (answered)
+		return NULL;
 	if (get)
 		return blob_get(q, x);
 	return delete ? blob_delete(q, x) : blob_head(q, x);

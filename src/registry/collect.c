@@ -170,7 +170,7 @@ static struct err *in_batches(struct collection *c, const struct vec *what, stru
 
 static bool any_rule(const struct registry_policy *p)
 {
-	return p->retention.len || p->untagged;
+	return p->retention.len || p->untagged || p->caches.len;
 }
 
 static void tell(const struct collection *c)
@@ -187,8 +187,9 @@ static void tell(const struct collection *c)
 		const struct held_manifest *m = vec_at(&c->v.manifests, i);
 		if (m->kept)
 			continue;
+		AUTO_FREE char *why = retention_why_untagged(m);
 		if (!m->tagged)
-			report(c, m->key, m->named ? "what it belongs to goes" : "nothing names it");
+			report(c, m->key, why);
 		note_gone(c, SPACE_MANIFEST, m->key);
 		char subject[DIGEST_TEXT_MAX], own[DIGEST_TEXT_MAX];
 		AUTO_FREE char *referrer = mem_printf(STR_FMT "@%s/%s", STR_ARG(m->repository),

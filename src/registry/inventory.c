@@ -2,6 +2,7 @@
 #include "registry/inventory.h"
 
 #include "base/mem.h"
+#include "registry/cache_internal.h"
 
 #include <string.h>
 
@@ -23,6 +24,7 @@ void inventory_fini(struct inventory *v)
 	vec_fini(&v->manifests);
 	vec_fini(&v->tags);
 	map_freep(&v->index);
+	map_freep(&v->copies);
 }
 
 static struct err *add_row(void *ctx, const struct store_record_row *row)
@@ -54,6 +56,7 @@ static struct err *add_tag(void *ctx, const struct store_record_row *row)
 	t->digest = d.digest;
 	t->value = mem_strndup(row->value.ptr, row->value.len);
 	t->set = row->created;
+	t->told = row->used > row->created ? row->used : row->created;
 	return NULL;
 }
 
@@ -113,6 +116,7 @@ struct err *inventory_load(struct store *s, const struct cancel *cancel, struct 
 	TRY(records_generation(s, &v.generation));
 	TRY(store_record_each(s, SPACE_MANIFEST, "", NULL, 0, add_row, &v));
 	TRY(store_record_each(s, SPACE_TAG, "", NULL, 0, add_tag, &v));
+	TRY(records_copies(s, &v.copies));
 	TRY(read_from(&v, 0, cancel));
 	*out = v;
 	v = (struct inventory){.manifests = VEC_OF(struct held_manifest), .tags = VEC_OF(struct held_tag)};

@@ -13,9 +13,10 @@ struct held_manifest {
 	int64_t told; /* when it was put or last asked for, to the hour */
 	bool has_subject;
 	struct digest subject;
-	struct vec children; /* of struct digest: config, layers, manifests */
-	bool tagged;         /* by any tag */
-	bool named;          /* by an index of the repository, or its subject is there */
+	struct vec children;               /* of struct digest: config, layers, manifests */
+	bool tagged;                       /* by any tag */
+	bool named;                        /* by an index of the repository, or its subject is there */
+	const struct registry_cache *copy; /* it is one of an upstream's; NULL: it is not. Set by retention */
 	bool kept;
 	unsigned level; /* of what goes: greater than that of all that list it */
 };
@@ -24,8 +25,9 @@ struct held_tag {
 	char *key; /* <repository>:<tag> */
 	struct str repository, tag;
 	struct digest digest;
-	char *value; /* of its record: another one when it is set again, to the same digest too */
-	int64_t set;
+	char *value;       /* of its record: another one when it is set again, to the same digest too */
+	int64_t set, told; /* told: when it was set or last asked for, to the hour */
+	const struct registry_cache *copy;
 	bool kept;
 };
 
@@ -33,7 +35,8 @@ struct inventory {
 	struct store *s;
 	int64_t generation; /* of the registry when it was read */
 	struct vec manifests, tags;
-	struct map *index; /* key of a manifest -> its place + 1 */
+	struct map *index;  /* key of a manifest -> its place + 1 */
+	struct map *copies; /* repositories that are copies of an upstream's -> its name */
 };
 void inventory_fini(struct inventory *v);
 /* An unreadable manifest is an error: what it names cannot be known to be unused. */
@@ -49,6 +52,8 @@ struct held_manifest *inventory_manifest(
 void retention_choose(struct inventory *v, const struct registry_policy *p, const struct map *pinned);
 /* Why a tag that is not kept goes. Caller frees. */
 char *retention_why(const struct registry_policy *p, const struct held_tag *t);
+/* Of a manifest without a tag. */
+char *retention_why_untagged(const struct held_manifest *m);
 
 /* prune.c */
 struct prune {

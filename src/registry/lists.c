@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "registry/cache_internal.h"
 #include "registry/registry_internal.h"
 
 #include <stdlib.h>
@@ -47,6 +48,11 @@ struct err *tags_begin(struct request *q, struct http_exchange *x)
 		return NULL;
 	if (!given || n > PAGE_DEFAULT)
 		n = PAGE_DEFAULT;
+	bool answered = false;
+	if (q->upstream)
+		TRY(cache_tags(q, x, n, &answered));
+	if (answered)
+		return NULL;
 	TRY(records_repository_known(q->s, q->repository, &known));
 	if (!known) {
 		reply_error(x, 404, "NAME_UNKNOWN", "there is no repository %s", q->repository);
@@ -150,6 +156,11 @@ struct err *referrers_begin(struct request *q, struct http_exchange *x)
 		return NULL;
 	}
 	AUTO_FREE char *type = artifact_type(x);
+	bool answered = false;
+	if (q->upstream)
+		TRY(cache_referrers(q, x, type, &answered));
+	if (answered)
+		return NULL;
 	AUTO(referrers_fini) struct referrers r = {.type = type && *type ? type : NULL, .list = json_array()};
 	AUTO_FREE char *prefix = mem_printf("%s@%s/", q->repository, q->reference);
 	const char *last = http_query(x, "last");

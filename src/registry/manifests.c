@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "oci/images.h"
+#include "registry/cache_internal.h"
 #include "registry/registry_internal.h"
 
 #include <stdio.h>
@@ -118,6 +119,11 @@ struct err *manifest_begin(struct request *q, struct http_exchange *x)
 	}
 	if (cstr_eq(method, "DELETE"))
 		return manifest_delete(q, x);
+	bool answered = false;
+	if (!put && q->upstream)
+		TRY(cache_manifest(q, x, &answered));
+	if (answered)
+		return NULL;
 	if (!put)
 		return manifest_get(q, x);
 	if (http_content_length(x) > (int64_t)MANIFEST_MAX) {

@@ -20,6 +20,7 @@ void registry_policy_init(struct registry_policy *p)
 		.scrub_every = DEFAULT_SCRUB,
 		.quotas = VEC_OF(struct registry_quota),
 		.retention = VEC_OF(struct retention_rule),
+		.caches = VEC_OF(struct registry_cache),
 	};
 	strvec_push(&p->immutable, "v*-" SHA);
 	strvec_push(&p->immutable, "v*-" SHA "-nix");
@@ -42,8 +43,21 @@ void registry_policy_forget_retention(struct registry_policy *p)
 	vec_clear(&p->retention);
 }
 
+void registry_policy_forget_caches(struct registry_policy *p)
+{
+	for (size_t i = 0; i < p->caches.len; i++) {
+		struct registry_cache *c = vec_at(&p->caches, i);
+		mem_freep(&c->upstream);
+		mem_freep(&c->prefix);
+		strvec_fini(&c->repositories);
+	}
+	vec_clear(&p->caches);
+}
+
 void registry_policy_fini(struct registry_policy *p)
 {
+	registry_policy_forget_caches(p);
+	vec_fini(&p->caches);
 	registry_policy_forget_quotas(p);
 	registry_policy_forget_retention(p);
 	vec_fini(&p->quotas);
@@ -143,4 +157,30 @@ struct str policy_namespace(struct str repository)
 {
 	ptrdiff_t slash = str_index(repository, '/');
 	return slash < 0 ? repository : str_n(repository.ptr, (size_t)slash);
+}
+
+const struct registry_cache *policy_cache(
+	const struct registry_policy *p, struct str repository, struct str *there)
+{
+	for (size_t i = 0; i < p->caches.len; i++) {
+		const struct registry_cache *c = vec_at(&p->caches, i);
+		if (!str_starts(repository, c->prefix))
+			continue;
+		struct str rest = str_skip(repository, strlen(c->prefix));
+		if (rest.len && rest.ptr[0] != '/')
+			continue;
+		*there = rest.len ? str_skip(rest, 1) : rest;
+		return c;
+	}
+	return NULL;
+}
+
+const char *policy_upstream_name(const char *name)
+{
+	return cstr_eq(name, "index.docker.io") || cstr_eq(name, "registry-1.docker.io") ? "docker.io" : name;
+}
+
+bool policy_cache_offers(const struct registry_cache *c, struct str there)
+{
+	return !c->repositories.len || matches_any(&c->repositories, there);
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/str.h"
 #include "base/vec.h"
@@ -26,6 +27,17 @@ struct registry_quota {
 	uint64_t bytes;
 };
 
+/* A registry whose content is fetched when it is asked for, and kept. */
+struct registry_cache {
+	char *upstream;             /* as in references: "docker.io", "registry.example:5000" */
+	char *prefix;               /* its repositories are <prefix>/<repository> here */
+	struct strvec repositories; /* globs of what may be fetched; none: all */
+	int64_t tag_ttl;            /* how long what a tag stands for is not asked for again */
+	int64_t keep;               /* how long what nobody asks for stays; 0: for ever */
+	int64_t timeout;            /* how long the upstream may be silent */
+	bool everything_else;       /* also names that are no repository's here are looked for there */
+};
+
 struct registry_policy {
 	struct strvec immutable; /* patterns of tags that never move to another image */
 	bool sparse;             /* manifests whose parts are not here are taken */
@@ -36,6 +48,7 @@ struct registry_policy {
 	struct vec quotas;       /* of struct registry_quota */
 	struct vec retention;    /* of struct retention_rule; the first that matches a repository counts */
 	struct strvec pinned_in; /* clones whose manifests name images that stay */
+	struct vec caches;       /* of struct registry_cache */
 };
 /* The defaults: release tags are immutable, nothing is deleted, there is no quota. */
 void registry_policy_init(struct registry_policy *p);
@@ -43,6 +56,7 @@ void registry_policy_fini(struct registry_policy *p);
 /* Without any of them, for a later file of settings to say its own. */
 void registry_policy_forget_quotas(struct registry_policy *p);
 void registry_policy_forget_retention(struct registry_policy *p);
+void registry_policy_forget_caches(struct registry_policy *p);
 
 /* '*' any characters, '?' one, "<sha>" an abbreviated (7) or whole (40) commit id; the rest is itself. */
 bool policy_match(struct str pattern, struct str text);
@@ -53,3 +67,14 @@ const struct retention_rule *policy_retention(const struct registry_policy *p, s
 uint64_t policy_quota(const struct registry_policy *p, struct str namespace_);
 /* The first part of a repository's name; a view of it. */
 struct str policy_namespace(struct str repository);
+
+#define CACHE_DEFAULT_TTL (300 * CLOCK_SECOND)
+#define CACHE_DEFAULT_KEEP (30 * 86400 * CLOCK_SECOND)
+#define CACHE_DEFAULT_TIMEOUT (30 * CLOCK_SECOND)
+/* The cache that a repository belongs to, and its name at the upstream (a view; empty: it is the prefix
+ * alone). NULL: it is nobody's copy. */
+const struct registry_cache *policy_cache(
+	const struct registry_policy *p, struct str repository, struct str *there);
+/* Docker Hub has several names; for others it is the name itself. */
+const char *policy_upstream_name(const char *name);
+bool policy_cache_offers(const struct registry_cache *c, struct str there);

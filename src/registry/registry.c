@@ -2,6 +2,7 @@
 #include "registry/registry.h"
 
 #include "base/mem.h"
+#include "registry/cache_internal.h"
 #include "registry/registry_internal.h"
 
 #include <stdlib.h>
@@ -31,6 +32,7 @@ static void request_free(void *ctx, void *state)
 	buf_fini(&q->manifest);
 	free(q->repository);
 	free(q->reference);
+	free(q->there);
 	free(q);
 }
 
@@ -94,6 +96,10 @@ static struct err *on_begin(void *ctx, struct http_exchange *x, void **state)
 	q->repository = mem_strndup(route.repository.ptr, route.repository.len);
 	q->reference = mem_strndup(route.reference.ptr, route.reference.len);
 	*state = q;
+	bool go_on = true;
+	TRY(cache_begin(q, x, &route, &go_on));
+	if (!go_on)
+		return NULL;
 	return dispatch(q, x, route.kind);
 }
 
@@ -163,6 +169,7 @@ void registry_free(struct registry *r)
 	if (!r)
 		return;
 	struct registry_server *rs = container_of(r, struct registry_server, shared);
+	cache_free(r->cache);
 	registry_policy_fini(&rs->defaults);
 	free(rs);
 }

@@ -30,6 +30,12 @@ struct registry_limits {
 /* Before it serves. */
 void registry_limit(struct registry *r, const struct registry_limits *limits);
 
+struct route;
+/* The repository that a request is about: what its path names, or the copy of what it names at an upstream.
+ * NULL when that is no valid name. Caller frees. */
+MUST_USE struct err *registry_repository(
+	const struct registry *r, const struct http_exchange *x, const struct route *route, char **out);
+
 /* Handles every request whose path is /v2/ or below. Borrowed, as long as r. */
 const struct http_handler *registry_handler(struct registry *r);
 /* The same for those who may only add: a tag that stands for another digest stays as it is (403), and nothing

@@ -32,6 +32,7 @@ struct registry {
 	struct store *store;
 	const struct registry_policy *policy;
 	struct registry_limits limits;
+	struct cache *cache; /* NULL: it is no cache of anything */
 };
 
 /* ---- a request ---- */
@@ -53,7 +54,10 @@ struct request {
 	bool finish;                    /* BODY_CHUNK: commit at the end (PUT) */
 	uint64_t expected;              /* bytes of a range that was announced, else 0 */
 	uint64_t received;
-	uint64_t room; /* bytes the namespace's quota leaves; UINT64_MAX: no quota */
+	uint64_t room;             /* bytes the namespace's quota leaves; UINT64_MAX: no quota */
+	struct upstream *upstream; /* the repository is a copy of one there; else NULL */
+	char *there;               /* its name there */
+	bool guess;                /* it was not named as a copy: it is just not here */
 };
 
 /* ---- answers ---- */
@@ -148,6 +152,14 @@ MUST_USE struct err *referrers_begin(struct request *q, struct http_exchange *x)
 MUST_USE struct err *manifest_begin(struct request *q, struct http_exchange *x);
 MUST_USE struct err *manifest_end(struct request *q, struct http_exchange *x);
 MUST_USE struct err *blob_begin(struct request *q, struct http_exchange *x);
+/* What of a blob of so many bytes a request asks for. False: it was refused, and answered. */
+struct blob_part {
+	int status;
+	uint64_t from, length;
+};
+bool blob_part(struct request *q, struct http_exchange *x, uint64_t size, struct blob_part *out);
+/* Answer with a file of these bytes; fd is taken if it is of use. */
+void blob_send(struct request *q, struct http_exchange *x, int *fd, uint64_t size);
 MUST_USE struct err *upload_start_begin(struct request *q, struct http_exchange *x);
 MUST_USE struct err *upload_begin(struct request *q, struct http_exchange *x);
 MUST_USE struct err *upload_body(struct request *q, struct http_exchange *x, const void *p, size_t len);

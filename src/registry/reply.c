@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/client.h"
 #include "registry/registry_internal.h"
 
 #include <stdarg.h>
@@ -122,8 +123,15 @@ bool reply_not_modified(struct http_exchange *x, const struct digest *d)
 
 void reply_next_page(struct http_exchange *x, const char *path, const char *query)
 {
-	AUTO_FREE char *link = mem_printf("<%s?%s>; rel=\"next\"", path, query);
-	http_set_header(x, "Link", link);
+	AUTO_BUF struct buf link = {0};
+	const char *ns = http_query(x, "ns");
+	buf_addf(&link, "<%s?%s", path, query);
+	if (ns) {
+		buf_adds(&link, "&ns=");
+		url_encode(&link, str_c(ns));
+	}
+	buf_adds(&link, ">; rel=\"next\"");
+	http_set_header(x, "Link", buf_cstr(&link));
 }
 
 bool page_size(struct http_exchange *x, uint64_t *out, bool *given)

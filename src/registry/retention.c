@@ -84,14 +84,43 @@ static void choose_tags_of(struct choice *c, const struct retention_rule *r, str
 	}
 }
 
+/* ---- copies ---- */
+
+/* Only what came from there: what was pushed before is nobody's copy. */
+static const struct registry_cache *copy_of(const struct choice *c, struct str repository)
+{
+	struct str there;
+	const struct registry_cache *cache = policy_cache(c->p, repository, &there);
+	return cache && cstr_eq(map_get(c->v->copies, repository), cache->upstream) ? cache : NULL;
+}
+
+static void find_copies(struct choice *c)
+{
+	for (size_t i = 0; i < c->v->tags.len; i++) {
+		struct held_tag *t = vec_at(&c->v->tags, i);
+		t->copy = copy_of(c, t->repository);
+	}
+	for (size_t i = 0; i < c->v->manifests.len; i++) {
+		struct held_manifest *m = vec_at(&c->v->manifests, i);
+		m->copy = copy_of(c, m->repository);
+	}
+}
+
+/* By when it was asked for last, for the rules are about what was set. */
+static bool copy_stays(const struct choice *c, const struct registry_cache *cache, int64_t told)
+{
+	int64_t keep = cache->keep > c->p->grace ? cache->keep : c->p->grace;
+	return !cache->keep || told >= c->now - keep;
+}
+
 static void choose_tags(struct choice *c)
 {
 	struct vec group AUTO(vec_fini) = VEC_OF(struct held_tag *);
 	for (size_t i = 0; i < c->v->tags.len; i++) {
 		struct held_tag *t = vec_at(&c->v->tags, i);
 		const struct held_tag *next = i + 1 < c->v->tags.len ? t + 1 : NULL;
-		const struct retention_rule *r = policy_retention(c->p, t->repository);
-		t->kept = !r;
+		const struct retention_rule *r = t->copy ? NULL : policy_retention(c->p, t->repository);
+		t->kept = t->copy ? copy_stays(c, t->copy, t->told) : !r;
 		vec_push_copy(&group, &t);
 		if (next && str_eq(next->repository, t->repository))
 			continue;
@@ -156,6 +185,8 @@ static bool is_root(const struct choice *c, const struct held_manifest *m)
 	bool loose = !m->tagged && !m->named;
 	if (m->told >= c->now - c->p->grace || is_pinned(c, m->key))
 		return true;
+	if (m->copy)
+		return copy_stays(c, m->copy, m->told);
 	return loose && (!c->p->untagged || m->told >= c->now - c->p->untagged);
 }
 
@@ -180,7 +211,7 @@ static bool keep_attached(struct choice *c)
 	struct digest subject;
 	for (size_t i = 0; i < c->v->tags.len; i++) {
 		struct held_tag *t = vec_at(&c->v->tags, i);
-		if (t->kept || !attached_to(t->tag, &subject))
+		if (t->kept || t->copy || !attached_to(t->tag, &subject))
 			continue;
 		const struct held_manifest *about = inventory_manifest(c->v, t->repository, &subject);
 		if (about && !about->kept)
@@ -232,6 +263,7 @@ void retention_choose(struct inventory *v, const struct registry_policy *p, cons
 		.followers = map_new(follower_free),
 		.todo = VEC_OF(size_t),
 	};
+	find_copies(&c);
 	choose_tags(&c);
 	relate(&c);
 	choose_manifests(&c);
@@ -248,11 +280,29 @@ static void age_text(int64_t ns, char out[CLOCK_TEXT_MAX])
 		clock_duration(ns, out);
 }
 
+static char *copy_why(const struct registry_cache *c, int64_t told)
+{
+	char age[CLOCK_TEXT_MAX], limit[CLOCK_TEXT_MAX];
+	age_text(clock_now() - told, age);
+	age_text(c->keep, limit);
+	return mem_printf("a copy from %s that was asked for last %s ago; such are kept for %s", c->upstream,
+		age, limit);
+}
+
+char *retention_why_untagged(const struct held_manifest *m)
+{
+	if (m->copy)
+		return copy_why(m->copy, m->told);
+	return mem_strdup(m->named ? "what it belongs to goes" : "nothing names it");
+}
+
 char *retention_why(const struct registry_policy *p, const struct held_tag *t)
 {
 	struct digest subject;
 	const struct retention_rule *r = policy_retention(p, t->repository);
 	char age[CLOCK_TEXT_MAX], limit[CLOCK_TEXT_MAX];
+	if (t->copy)
+		return copy_why(t->copy, t->told);
 	if (attached_to(t->tag, &subject))
 		return mem_strdup("what it belongs to goes");
 	age_text(clock_now() - t->set, age);

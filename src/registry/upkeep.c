@@ -76,6 +76,8 @@ static int64_t lease_age(const struct registry_upkeep *u)
 
 static struct err *trim_lease(struct registry_upkeep *u)
 {
+	/* Where pulls are all that happens nothing else writes it down. */
+	TRY(store_note_uses(u->opt.served));
 	return store_lease_trim(u->opt.served, clock_now() - lease_age(u));
 }
 
@@ -84,6 +86,7 @@ static struct err *collect_in(struct registry_upkeep *u, struct store_gc_result 
 	AUTO(store_closep) struct store *s = NULL;
 	char size[CLOCK_TEXT_MAX];
 	TRY(store_open(store_home(u->opt.served), NULL, &s));
+	TRY(store_note_uses(u->opt.served));
 	TRY(let_go(u, s));
 	TRY(trim_lease(u));
 	/* The lease of this handle keeps what it has just read. */

@@ -30,15 +30,17 @@ static void refuse(struct http_exchange *x, int status, const char *code, const 
 struct wish {
 	enum route_kind kind;
 	char *repository; /* NULL: none, or no valid name; the registry answers those itself */
+	char *named; /* as the path has it, which clients ask tokens for: of a mirror it is the upstream's */
 	unsigned right;
 };
 
 static void wish_fini(struct wish *w)
 {
 	mem_freep(&w->repository);
+	mem_freep(&w->named);
 }
 
-static void wish_of(const struct http_exchange *x, struct wish *w)
+static struct err *wish_of(const struct routes *r, const struct http_exchange *x, struct wish *w)
 {
 	struct route route;
 	registry_route(http_path(x), &route);
@@ -49,8 +51,11 @@ static void wish_of(const struct http_exchange *x, struct wish *w)
 		w->right = RIGHT_DELETE;
 	if (route.kind == ROUTE_CATALOG)
 		w->repository = mem_strdup("");
-	else if (repository_valid(route.repository))
-		w->repository = mem_strndup(route.repository.ptr, route.repository.len);
+	else
+		TRY(registry_repository(r->registry, x, &route, &w->repository));
+	if (repository_valid(route.repository))
+		w->named = mem_strndup(route.repository.ptr, route.repository.len);
+	return NULL;
 }
 
 /* ",scope=..." of what is wanted; "" where no repository is named. Caller frees. */
@@ -122,6 +127,11 @@ static void refuse_known(struct http_exchange *x, const struct wish *w, const st
 	refuse(x, 403, "DENIED", text);
 }
 
+static unsigned granted(const struct caller *c, const struct wish *w)
+{
+	return caller_granted(c, w->repository) | (w->named ? caller_granted(c, w->named) : 0);
+}
+
 /* Of who is known: has its token the right, and was it granted? */
 static bool permit_known(
 	const struct routes *r, struct http_exchange *x, const struct wish *w, const struct caller *c)
@@ -136,7 +146,7 @@ static bool permit_known(
 		wanted = RIGHT_PUSH;
 	if (!(rights & wanted)) {
 		refuse_known(x, w, c);
-	} else if (w->repository && !(caller_granted(c, repository) & wanted)) {
+	} else if (w->repository && !(granted(c, w) & wanted)) {
 		challenge(r, x, w, ",error=\"insufficient_scope\"");
 		refuse(x, 401, "UNAUTHORIZED", "this bearer token was not asked for with that scope");
 	} else {
@@ -145,18 +155,23 @@ static bool permit_known(
 	return false;
 }
 
-static bool permit(const struct routes *r, struct http_exchange *x, const struct caller *c)
+static struct err *permit(
+	const struct routes *r, struct http_exchange *x, const struct caller *c, bool *permitted)
 {
-	AUTO(wish_fini) struct wish w;
-	wish_of(x, &w);
-	if (c->state == CALLER_KNOWN)
-		return permit_known(r, x, &w, c);
+	AUTO(wish_fini) struct wish w = {0};
+	TRY(wish_of(r, x, &w));
+	*permitted = true;
+	if (c->state == CALLER_KNOWN) {
+		*permitted = permit_known(r, x, &w, c);
+		return NULL;
+	}
 	/* Clients look at the answer to a ping without credentials to learn where to show them. */
 	if (r->auth->anonymous_pull && c->state == CALLER_NOBODY && is_reading(x) &&
 		(w.kind != ROUTE_PING || http_header(x, "Authorization")))
-		return true;
+		return NULL;
 	refuse_nobody(r, x, &w, c);
-	return false;
+	*permitted = false;
+	return NULL;
 }
 
 struct err *gate_registry(const struct routes *r, struct http_exchange *x, const struct http_handler **out)
@@ -169,7 +184,9 @@ struct err *gate_registry(const struct routes *r, struct http_exchange *x, const
 		refuse(x, 403, "DENIED", "pages in browsers may not write to the registry");
 		return NULL;
 	}
-	if (permit(r, x, c))
+	bool permitted = false;
+	TRY(permit(r, x, c, &permitted));
+	if (permitted)
 		*out = c->token.scopes & SCOPE_ADMIN ? registry_handler(r->registry)
 						     : registry_handler_create_only(r->registry);
 	return NULL;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/server.h"
+#include "registry/cache.h"
 #include "registry/registry.h"
 #include "registry/upkeep.h"
 #include "release/pinned.h"
@@ -17,6 +18,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define STOP_GRACE (10 * CLOCK_SECOND)
 #define TICK_MS 1000
@@ -134,6 +136,7 @@ static struct err *serve(struct server *s, const struct server_options *opt)
 		opt->ready(opt->ready_ctx, http_server_port(server));
 	struct err *err = wait_for_cancel(s, server, opt);
 	cancel_set(s->stopping);
+	registry_cache_stop(s->registry, STOP_GRACE);
 	http_server_stop(server, STOP_GRACE);
 	return err_first(err, auth_flush(&s->auth));
 }
@@ -144,10 +147,32 @@ static struct err *gather_pins(void *ctx, struct map *out)
 	return release_pinned(&p->pinned_in, out);
 }
 
-static struct err *open_registry(struct server *s, struct engine *e)
+struct connecting {
+	struct engine *engine;
+	struct store *store;
+};
+
+static struct err *connect_upstream(
+	void *ctx, const struct registry_cache *c, const char *header, struct remote **out)
+{
+	const struct connecting *k = ctx;
+	return engine_remote_for(k->engine, k->store, c->timeout, header, out);
+}
+
+static struct err *start_caches(struct server *s, struct engine *e, const char *url)
+{
+	struct connecting k = {e, s->registry_store};
+	const char *host = url ? strstr(url, "://") : NULL;
+	const struct registry_caching how = {
+		.connect = connect_upstream, .ctx = &k, .own_name = host ? host + 3 : NULL};
+	return registry_cache_start(s->registry, &how);
+}
+
+static struct err *open_registry(struct server *s, struct engine *e, const char *url)
 {
 	TRY(store_open(engine_home(e), NULL, &s->registry_store));
 	TRY(registry_new(s->registry_store, engine_registry_policy(e), &s->registry));
+	TRY(start_caches(s, e, url));
 	const struct registry_policy *policy = engine_registry_policy(e);
 	struct registry_upkeep_options opt = {
 		.served = s->registry_store,
@@ -164,7 +189,7 @@ static struct err *open_parts(struct server *s, struct engine *e, const struct s
 	if (opt->access_log)
 		TRY(access_log_open(opt->access_log, &s->log));
 	TRY(runs_open(engine_home(e), &s->runs));
-	return open_registry(s, e);
+	return open_registry(s, e, opt->url);
 }
 
 struct err *server_run(struct engine *e, const struct server_options *opt)
@@ -191,6 +216,7 @@ struct err *server_run(struct engine *e, const struct server_options *opt)
 		.runs = s.runs,
 		.auth = &s.auth,
 		.upkeep = s.upkeep,
+		.registry = s.registry,
 		.log = s.log,
 		.stopping = s.stopping};
 	status_init(&s.status);

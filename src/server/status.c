@@ -140,6 +140,38 @@ static void write_upkeep(const struct status *s, struct buf *out)
 		"When a collection ended last, since the epoch; 0: not yet.", n.ended);
 }
 
+static void add_series(struct buf *out, const char *name, const char *upstream, const char *label,
+	const char *value, uint64_t n)
+{
+	buf_addf(out, "%s{upstream=\"%s\"", name, upstream);
+	if (label)
+		buf_addf(out, ",%s=\"%s\"", label, value);
+	buf_addf(out, "} %llu\n", (unsigned long long)n);
+}
+
+static void write_caches(const struct status *s, struct buf *out)
+{
+	static const char requests[] = "cooper_cache_requests_total", errors[] = "cooper_cache_errors_total",
+			  bytes[] = "cooper_cache_upstream_bytes_total", now[] = "cooper_cache_downloads";
+	struct registry_cache_counts n;
+	if (!registry_cache_counted(s->registry, 0, &n))
+		return;
+	metric_head(out, requests, "counter", "Requests for copies of upstreams, by what they came to.");
+	for (size_t i = 0; registry_cache_counted(s->registry, i, &n); i++)
+		for (size_t k = 0; k < CACHE_RESULTS; k++)
+			add_series(out, requests, n.upstream, "result", cache_result_names[k], n.requests[k]);
+	metric_head(out, errors, "counter", "What went wrong with upstreams.");
+	for (size_t i = 0; registry_cache_counted(s->registry, i, &n); i++)
+		for (size_t k = 0; k < CACHE_ERRORS; k++)
+			add_series(out, errors, n.upstream, "error", cache_error_names[k], n.errors[k]);
+	metric_head(out, bytes, "counter", "Bytes of blobs and manifests that came from upstreams.");
+	for (size_t i = 0; registry_cache_counted(s->registry, i, &n); i++)
+		add_series(out, bytes, n.upstream, NULL, NULL, n.bytes);
+	metric_head(out, now, "gauge", "Blobs that are on their way from upstreams.");
+	for (size_t i = 0; registry_cache_counted(s->registry, i, &n); i++)
+		add_series(out, now, n.upstream, NULL, NULL, n.downloads);
+}
+
 static struct err *write_runs(const struct status *s, struct buf *out)
 {
 	uint64_t waiting = 0, running = 0;
@@ -162,6 +194,7 @@ static struct err *write_all(struct status *s, struct buf *out)
 	metric_number(out, "cooper_access_log_dropped_total", "counter",
 		"Lines of the access log that were not written.", access_log_dropped(s->log));
 	write_upkeep(s, out);
+	write_caches(s, out);
 	TRY(write_store(s, out));
 	return write_runs(s, out);
 }

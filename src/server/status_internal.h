@@ -5,6 +5,7 @@
 #include "base/cancel.h"
 #include "base/compiler.h"
 #include "http/server.h"
+#include "registry/cache.h"
 #include "registry/upkeep.h"
 #include "release/runs.h"
 #include "server/access_log.h"
@@ -22,6 +23,7 @@ struct status {
 	struct runs *runs;
 	struct auth *auth;
 	struct registry_upkeep *upkeep;
+	const struct registry *registry;
 	struct access_log *log; /* NULL: none */
 	const struct cancel *stopping;
 

@@ -1,0 +1,673 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The registry as a cache of another one, which is reached through a proxy that breaks things: what clients get, who is
+asked, and that nothing is stored or answered whole that was not verified.
+"""
+
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import random
+import re
+import subprocess
+import threading
+import time
+
+import pytest
+
+import fault_proxy as fp
+import registry_server as rs
+from conftest import BIN, running_docker_registry
+from registry_server import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, code, descriptor, digest, encode, image_manifest
+
+pytestmark = pytest.mark.skipif(rs.program() is None or not rs.program()[1], reason="of the whole program only")
+
+DAY = 86400
+LAYER = random.Random(11).randbytes(6 << 20)
+BLOB = r"/blobs/sha256:"
+NAME = "library/app"
+
+
+class Upstream(rs.Server):
+    """A real registry somewhere, which pushes go to."""
+
+    def __init__(self, host):
+        super().__init__("unused")
+        self.port = int(host.rpartition(":")[2])
+
+    def push_blob(self, repo, data, algorithm="sha256"):
+        location = re.sub(r"^http://[^/]*", "", self.start_upload(repo))
+        assert self.request("PUT", rs.with_query(location, digest=digest(data)), data).status == 201
+        return digest(data)
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory):
+    """Debian's docker-registry with library/app:1, an image of one large layer."""
+    with running_docker_registry(tmp_path_factory.mktemp("upstream") / "r") as address:
+        server = Upstream(address)
+        server.manifest = server.push_image(NAME, "1", LAYER)
+        yield server
+
+
+@pytest.fixture
+def proxy(upstream):
+    with fp.fault_proxy(upstream.host) as p:
+        yield p
+
+
+@pytest.fixture
+def serve(tmp_path, proxy, monkeypatch):
+    """serve(cache settings..., more="...") starts a cache of the proxy below hub/; all are ended."""
+    running = []
+
+    def start(more="", home="store", days_ago=0, **settings):
+        monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)
+        if days_ago:
+            monkeypatch.setenv("COOPER_FAKE_TIME", str(int(time.time()) - days_ago * DAY))
+        one = {"upstream": proxy.host, "prefix": "hub", **{k.replace("_", "-"): v for k, v in settings.items()}}
+        server = rs.Server(tmp_path / home, f"registry: {{cache: [{json.dumps(one)}]{more}}}").start()
+        monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)
+        running.append(server)
+        return server
+
+    yield start
+    for s in running:
+        if s.process:
+            s.stop()
+
+
+def cooper(server, *args, code=0):
+    done = subprocess.run(
+        [BIN, *args, "--config", server.home + ".yaml"], env={**os.environ, "COOPER_HOME": server.home}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+def blob_path(data=LAYER, repo=f"hub/{NAME}"):
+    return f"/v2/{repo}/blobs/{digest(data)}"
+
+
+def manifest_path(reference="1", repo=f"hub/{NAME}"):
+    return f"/v2/{repo}/manifests/{reference}"
+
+
+def log_has(server, pattern, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if re.search(pattern, "".join(server.log)):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def asked(proxy, pattern=""):
+    """How many requests the upstream got whose "METHOD path" has the pattern."""
+    with proxy.lock:
+        return sum(bool(re.search(pattern, f"{method} {path}")) for method, path, _ in proxy.headers)
+
+
+def until(what, seconds=30):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.05)
+
+
+def held(n, go_on):
+    """The first n bytes of the body, and the rest when go_on is set."""
+
+    def act(h):
+        answer = h.forward()
+        h.send_head(answer)
+        h.wfile.write(answer.body[:n])
+        h.wfile.flush()
+        go_on.wait(60)
+        h.wfile.write(answer.body[n:])
+
+    return act
+
+
+@contextlib.contextmanager
+def getting(server, path, headers=None):
+    connection = server.connect()
+    try:
+        connection.request("GET", path, headers=headers or {})
+        yield connection.getresponse()
+    finally:
+        connection.close()
+
+
+# ---- what is fetched, and when ----
+
+
+@pytest.mark.sanitize
+def test_what_is_fetched_and_when(serve, upstream, proxy):
+    server = serve()
+    assert log_has(server, f"caching {proxy.host} as hub/")
+    for _ in range(2):
+        answer = server.request("GET", manifest_path())
+        assert (answer.status, answer.body) == (200, upstream.manifest)
+        assert answer.getheader("Content-Type") == OCI_MANIFEST
+        assert answer.getheader("Docker-Content-Digest") == digest(upstream.manifest)
+        head = server.request("HEAD", manifest_path())
+        assert head.status == 200 and head.getheader("Content-Length") == str(len(upstream.manifest))
+    # By the digest that HEAD told, so that a limit on pulls counts one.
+    assert asked(proxy, "HEAD .*/manifests/1$") == 1 and asked(proxy, "GET .*/manifests/") == 1
+    assert asked(proxy, f"GET .*/manifests/{digest(upstream.manifest)}") == 1
+    head = server.request("HEAD", blob_path())
+    assert head.status == 200 and head.getheader("Content-Length") == str(len(LAYER))
+    assert asked(proxy, f"GET .*{BLOB}") == 0
+    for _ in range(2):
+        answer = server.request("GET", blob_path())
+        assert answer.status == 200 and answer.body == LAYER
+        assert answer.getheader("Content-Length") == str(len(LAYER)) and answer.getheader("Docker-Content-Digest") == digest(LAYER)
+    assert asked(proxy, f"GET .*{BLOB}") == 1
+    assert server.json("/v2/_catalog")["repositories"] == [f"hub/{NAME}"]
+    # All of it without anybody to ask, also after a restart.
+    proxy.fault("GET|HEAD", "", fp.not_http(), times=-1)
+    server.stop()
+    server.start()
+    assert server.request("GET", blob_path()).body == LAYER
+    assert server.request("GET", manifest_path(digest(upstream.manifest))).body == upstream.manifest
+    cooper(server, "store", "verify")
+
+
+def test_a_tag_moves_and_goes(serve, upstream, proxy):
+    server = serve(tag_ttl="off")
+    one, two = upstream.push_image("moving/app", "t", b"one"), upstream.push_image("moving/app", "x", b"two")
+    path = manifest_path("t", "hub/moving/app")
+    assert server.request("GET", path).body == one
+    upstream.push_manifest("moving/app", "t", two)
+    assert server.request("GET", path).body == two
+    assert server.request("GET", path).body == two
+    assert asked(proxy, "GET .*/manifests/") == 2 and asked(proxy, "HEAD .*/manifests/t$") == 3
+    # What the upstream says is not there is not there, but by its digest.
+    proxy.fault("GET|HEAD", "/manifests/t", fp.status(404))
+    answer = server.request("GET", path)
+    assert answer.status == 404 and code(answer) == "MANIFEST_UNKNOWN"
+    assert server.request("GET", path).status == 404 and asked(proxy, "/manifests/t$") == 4
+    assert server.request("GET", manifest_path(digest(two), "hub/moving/app")).body == two
+    # The name of a release is nothing that this registry would have to keep from moving.
+    for tag in ("v1-74029e1",):
+        upstream.push_manifest("moving/app", tag, one)
+        assert server.request("GET", manifest_path(tag, "hub/moving/app")).body == one
+        upstream.push_manifest("moving/app", tag, two)
+        assert server.request("GET", manifest_path(tag, "hub/moving/app")).body == two
+
+
+def test_index_with_some_of_its_children(serve, upstream, proxy):
+    server = serve()
+    child, other = upstream.push_image("multi/app", "a", b"amd64"), upstream.push_image("multi/app", "b", b"arm64")
+    index = encode(rs.index_manifest([descriptor(child, OCI_MANIFEST), descriptor(other, OCI_MANIFEST)]))
+    upstream.push_manifest("multi/app", "1", index, OCI_INDEX)
+    answer = server.request("GET", manifest_path("1", "hub/multi/app"))
+    assert answer.body == index and answer.getheader("Content-Type") == OCI_INDEX
+    assert server.request("GET", manifest_path(digest(child), "hub/multi/app")).body == child
+    assert server.request("GET", blob_path(b"amd64", "hub/multi/app")).body == b"amd64"
+    cooper(server, "store", "gc")
+    cooper(server, "store", "verify")
+    assert asked(proxy, "GET .*/manifests/") == 2
+
+
+# ---- while it comes ----
+
+
+@pytest.mark.sanitize
+def test_first_bytes_come_before_the_last_are_sent(serve, proxy):
+    server, go_on = serve(), threading.Event()
+    proxy.fault("GET", BLOB, held(4 << 20, go_on))
+    with getting(server, blob_path()) as answer:
+        assert answer.status == 200 and answer.getheader("Content-Length") == str(len(LAYER))
+        start = answer.read(3 << 20)
+        assert start == LAYER[: 3 << 20] and not go_on.is_set()
+        go_on.set()
+        assert start + answer.read() == LAYER
+
+
+def test_many_clients_share_one_download(serve, proxy):
+    server, go_on = serve(), threading.Event()
+    proxy.fault("GET", BLOB, held(4 << 20, go_on))
+    ready = threading.Barrier(21)
+
+    def client(i):
+        # Some are about parts of it.
+        first = i * 100_000 if i % 2 else 0
+        headers = {"Range": f"bytes={first}-"} if first else {}
+        with getting(server, blob_path(), headers) as answer:
+            start = answer.read(100)
+            ready.wait(60)
+            assert answer.status == (206 if first else 200)
+            return start + answer.read() == LAYER[first:]
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        each = [pool.submit(client, i) for i in range(20)]
+        ready.wait(60)
+        go_on.set()
+        assert all(f.result() for f in each)
+    assert asked(proxy, f"GET .*{BLOB}") == 1
+
+
+def test_manifests_are_looked_up_once_for_all(serve, upstream, proxy):
+    server = serve()
+    proxy.fault("HEAD", "/manifests/", fp.slow(100))
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: server.request("GET", manifest_path()).body, range(20)))
+    assert answers == [upstream.manifest] * 20
+    assert asked(proxy, "HEAD .*/manifests/") == 1 and asked(proxy, "GET .*/manifests/") == 1
+
+
+def test_who_goes_away_ends_nothing(serve, proxy):
+    server, go_on = serve(), threading.Event()
+    proxy.fault("GET", BLOB, held(4 << 20, go_on))
+    with getting(server, blob_path()) as staying:
+        assert staying.read(100) == LAYER[:100]
+        with getting(server, blob_path()) as leaving:
+            leaving.read(100)
+        go_on.set()
+        assert staying.read() == LAYER[100:]
+    # Nor when nobody is left.
+    other = random.Random(5).randbytes(3 << 20)
+    Upstream(proxy.upstream).push_blob(NAME, other)
+    go_on.clear()
+    proxy.fault("GET", BLOB, held(2 << 20, go_on))
+    with getting(server, blob_path(other)) as leaving:
+        leaving.read(100)
+    go_on.set()
+    until(lambda: values(server)['cooper_cache_downloads{upstream="%s"}' % proxy.host] == 0)
+    before = asked(proxy, "/blobs/")
+    assert server.request("GET", blob_path(other)).body == other
+    assert asked(proxy, "/blobs/") == before
+
+
+def values(server):
+    lines = server.request("GET", "/metrics").body.decode().splitlines()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
+
+
+def test_metrics(serve, proxy):
+    server = serve()
+    server.request("GET", blob_path())
+    server.request("GET", blob_path())
+    server.request("GET", manifest_path("nothing"))
+    now = values(server)
+
+    def of(name, **labels):
+        return now["cooper_cache_%s{%s}" % (name, ",".join(f'{k}="{v}"' for k, v in {"upstream": proxy.host, **labels}.items()))]
+
+    assert of("requests_total", result="miss") == 1 and of("requests_total", result="hit") == 1
+    assert of("requests_total", result="failed") == 1 and of("errors_total", error="not_found") == 1
+    assert of("upstream_bytes_total") == len(LAYER) and of("downloads") == 0
+
+
+# ---- faults ----
+
+
+FINISHES = {
+    "cut twice": ("GET", BLOB, fp.truncate(1 << 20), 2),
+    "reset": ("GET", BLOB, fp.truncate(1 << 20, reset=True), 1),
+    "500": ("GET", BLOB, fp.status(500), 2),
+    "manifest 500": ("GET|HEAD", "/manifests/", fp.status(500), 1),
+    "manifest cut": ("GET", "/manifests/", fp.truncate(100), 2),
+    "no length": ("GET", BLOB, fp.says_length(lambda n: None), -1),
+    "head without digest": ("HEAD", "/manifests/", fp.change(lambda a, h: a.set("Docker-Content-Digest", None)), -1),
+    "one hop": ("GET", r"sha256:[0-9a-f]+\Z", fp.redirect("{path}?again=1"), -1),
+    "answers lost": ("GET|HEAD", "", fp.lose_answer(), 1),
+}
+
+
+@pytest.mark.parametrize("case", FINISHES)
+def test_client_does_not_see(serve, upstream, proxy, case):
+    server = serve()
+    method, path, act, times = FINISHES[case]
+    proxy.fault(method, path, act, times)
+    assert server.request("GET", manifest_path()).body == upstream.manifest
+    assert server.request("GET", blob_path()).body == LAYER
+    cooper(server, "store", "verify")
+    if case == "cut twice":
+        starts = [h["Range"] for _, _, h in proxy.headers if "Range" in h]
+        assert len(starts) == 2 and all(int(s[6:-1]) >= 1 << 20 for s in starts), starts
+
+
+TOLD = {
+    "429": ("GET|HEAD", fp.status(429, {"Retry-After": "77"}), 429, "TOOMANYREQUESTS", "limits how much is pulled"),
+    "401": ("GET|HEAD", fp.status(401, {"WWW-Authenticate": 'Basic realm="x"'}), 403, "DENIED", "cooper login 127.0.0.1"),
+    "403": ("GET|HEAD", fp.status(403), 403, "DENIED", "cooper login 127.0.0.1"),
+    "404": ("GET|HEAD", fp.status(404), 404, "_UNKNOWN", "answer is 404"),
+    "500": ("GET|HEAD", fp.status(500), 502, "UNAVAILABLE", "answer is 500"),
+    "redirects": ("GET|HEAD", fp.redirect("{path}"), 502, "UNAVAILABLE", "redirect"),
+    "no http": ("GET|HEAD", fp.not_http(), 502, "UNAVAILABLE", "127.0.0.1"),
+    "silence": ("GET|HEAD", lambda h: time.sleep(4), 504, "UNAVAILABLE", "127.0.0.1"),
+    "packed": ("GET", fp.gzipped(), 502, "UNAVAILABLE", "gzip"),
+}
+
+
+@pytest.mark.parametrize("what", ["manifests", "blobs"])
+@pytest.mark.parametrize("case", TOLD)
+def test_client_is_told(serve, upstream, proxy, case, what):
+    method, act, status, name, words = TOLD[case]
+    server = serve(timeout="1s")
+    path = manifest_path() if what == "manifests" else blob_path()
+    proxy.fault(method, f"/{what}/", act, times=-1)
+    answer = server.request("GET", path)
+    assert answer.status == status and name in code(answer), (answer.status, answer.body)
+    assert proxy.host in answer.body.decode() and words in answer.body.decode(), answer.body
+    assert (answer.getheader("Retry-After") == "77") == (case == "429")
+    # Not for ever.
+    proxy.faults.clear()
+    if case == "404":
+        return
+    assert server.request("GET", path).body in (upstream.manifest, LAYER)
+    cooper(server, "store", "verify")
+
+
+WRONG = {
+    "a byte": fp.wrong_byte(5_000_000),
+    "the last byte": fp.wrong_byte(-1),
+    "another blob": fp.change(lambda a, h: setattr(a, "body", bytes(len(a.body)))),
+    "too few": fp.change(lambda a, h: setattr(a, "body", a.body[:-10])),
+    "unsaid length": lambda h: fp.says_length(lambda n: None)(wrong_handler(h)),
+}
+
+
+def wrong_handler(h):
+    forward = h.forward
+
+    def change():
+        answer = forward()
+        answer.body = answer.body[:-1] + bytes([answer.body[-1] ^ 1])
+        return answer
+
+    h.forward = change
+    return h
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.sanitize if c == "a byte" else ()) for c in WRONG])
+def test_wrong_bytes_are_neither_kept_nor_answered_whole(serve, proxy, case):
+    server = serve()
+    proxy.fault("GET", BLOB, WRONG[case], times=-1)
+    for headers in ({}, {"Range": "bytes=100-199"}):
+        with getting(server, blob_path(), headers) as answer, pytest.raises(http.client.HTTPException):
+            whole = answer.read()
+            raise AssertionError(f"an answer of {len(whole)} bytes")
+    assert log_has(server, rf"cache of {proxy.host}: fetching {proxy.host}/{NAME}@{digest(LAYER)}.* should be|expected")
+    assert not os.path.exists(f"{server.home}/blobs/sha256/{digest(LAYER)[7:9]}/{digest(LAYER)[7:]}")
+    cooper(server, "store", "verify")
+    proxy.faults.clear()
+    assert server.request("GET", blob_path()).body == LAYER
+
+
+def test_wrong_manifest(serve, upstream, proxy):
+    server = serve()
+    proxy.fault("GET", "/manifests/", fp.wrong_byte())
+    answer = server.request("GET", manifest_path())
+    assert answer.status == 502 and f"should be {digest(upstream.manifest)}" in answer.body.decode()
+    assert server.request("GET", manifest_path()).body == upstream.manifest
+
+
+# ---- an upstream that cannot be asked ----
+
+
+@pytest.mark.parametrize("fault", [fp.not_http(), fp.status(500), fp.status(429, {"Retry-After": "900"}), fp.status(401)])
+def test_what_is_here_is_answered(serve, upstream, proxy, fault):
+    server = serve(tag_ttl="off")
+    assert server.request("GET", manifest_path()).getheader("Warning") is None
+    proxy.fault("GET|HEAD", "", fault, times=-1)
+    for method in ("GET", "HEAD", "GET"):
+        answer = server.request(method, manifest_path())
+        assert answer.status == 200 and re.fullmatch(r'299 - ".*"', answer.getheader("Warning")) and proxy.host in answer.getheader("Warning")
+    # By digest nobody has to be asked.
+    before = asked(proxy)
+    answer = server.request("GET", manifest_path(digest(upstream.manifest)))
+    assert answer.body == upstream.manifest and answer.getheader("Warning") is None and asked(proxy) == before
+    listed = server.request("GET", f"/v2/hub/{NAME}/tags/list")
+    assert json.loads(listed.body)["tags"] == ["1"] and listed.getheader("Warning")
+    assert server.request("GET", manifest_path("other")).status in (403, 429, 502)
+
+
+def test_lists(serve, upstream, proxy):
+    server = serve()
+    for tag in ("a", "b", "c", "d"):
+        upstream.push_image("lists/app", tag, b"x")
+    assert server.json("/v2/hub/lists/app/tags/list") == {"name": "hub/lists/app", "tags": ["a", "b", "c", "d"]}
+    # docker-registry knows nothing of n= and last=.
+    answer = server.request("GET", "/v2/hub/lists/app/tags/list?n=2")
+    assert json.loads(answer.body)["tags"] == ["a", "b"]
+    following = re.fullmatch(r'<(.*)>; rel="next"', answer.getheader("Link")).group(1)
+    answer = server.request("GET", following)
+    assert json.loads(answer.body)["tags"] == ["c", "d"] and answer.getheader("Link") is None
+    assert server.request("GET", "/v2/hub/lists/none/tags/list").status == 404
+    # It has no referrers either: clients are to look for the tag.
+    assert server.request("GET", f"/v2/hub/lists/app/referrers/{digest(b'x')}").status == 404
+
+
+def test_lists_of_a_registry_that_has_them(serve, proxy, tmp_path):
+    origin = rs.Server(tmp_path / "origin").start()
+    try:
+        proxy.upstream = origin.host
+        server = serve()
+        subject = origin.push_image("signed/app", "1", b"x")
+        for kind in ("sbom", "sig"):
+            origin.push_image("signed/app", kind, kind.encode(), subject=descriptor(subject, OCI_MANIFEST), artifactType=f"application/{kind}")
+        path = f"/v2/hub/signed/app/referrers/{digest(subject)}"
+        assert {m["artifactType"] for m in server.json(path)["manifests"]} == {"application/sbom", "application/sig"}
+        answer = server.request("GET", path + "?artifactType=application/sig")
+        assert [m["artifactType"] for m in json.loads(answer.body)["manifests"]] == ["application/sig"]
+        assert answer.getheader("OCI-Filters-Applied") == "artifactType"
+        answer = server.request("GET", "/v2/hub/signed/app/tags/list?n=1")
+        assert json.loads(answer.body)["tags"] == ["1"] and "last=1" in answer.getheader("Link")
+        # What was fetched is known when nobody can be asked.
+        assert server.request("GET", manifest_path("sig", "hub/signed/app")).status == 200
+        proxy.fault("GET|HEAD", "", fp.not_http(), times=-1)
+        answer = server.request("GET", path)
+        assert [m["artifactType"] for m in json.loads(answer.body)["manifests"]] == ["application/sig"] and answer.getheader("Warning")
+    finally:
+        origin.stop()
+
+
+# ---- on disk ----
+
+
+def test_killed_while_it_comes(serve, proxy):
+    server, go_on = serve(), threading.Event()
+    proxy.fault("GET", BLOB, held(4 << 20, go_on))
+    with getting(server, blob_path()) as answer:
+        answer.read(3 << 20)
+        server.kill()
+        go_on.set()
+    cooper(server, "store", "gc")
+    cooper(server, "store", "verify")
+    server.start()
+    assert server.request("GET", blob_path()).body == LAYER
+    ranges = [h["Range"] for _, _, h in proxy.headers if "Range" in h]
+    assert len(ranges) == 1 and int(ranges[0][6:-1]) >= 3 << 20
+    cooper(server, "store", "verify")
+
+
+def test_stops_while_it_comes(serve, proxy):
+    server, go_on = serve(), threading.Event()
+    proxy.fault("GET", BLOB, held(4 << 20, go_on))
+    with getting(server, blob_path()) as answer:
+        answer.read(3 << 20)
+        threading.Timer(1, go_on.set).start()
+        server.process.terminate()
+        # There is time for what is nearly done.
+        assert len(answer.read()) == len(LAYER) - (3 << 20)
+    assert server.process.wait(60) == 0
+    server.process = None
+
+
+def test_what_nobody_asks_for_goes(serve, upstream, proxy):
+    server = serve(keep="5d", days_ago=8, more=", grace: 1d")
+    kept = server.push_image("own/app", "1", b"own")
+    for tag in ("old", "used"):
+        upstream.push_image("ages/app", tag, tag.encode())
+        server.request("GET", manifest_path(tag, "hub/ages/app"))
+        server.request("GET", blob_path(tag.encode(), "hub/ages/app"))
+    server.stop()
+    server = serve(keep="5d", days_ago=4, more=", grace: 1d")
+    assert server.request("GET", manifest_path("used", "hub/ages/app")).status == 200
+    server.stop()
+    told = cooper(server, "store", "gc", "--dry-run")
+    assert re.search(r"hub/ages/app:old: a copy from .* that was asked for last 8d ago; such are kept for 5d", told), told
+    assert "hub/ages/app:used" not in told and "own/app" not in told
+    cooper(server, "store", "gc")
+    proxy.fault("GET|HEAD", "", fp.not_http(), times=-1)
+    server = serve(keep="5d", more=", grace: 1d, gc: 1s")
+    assert server.request("GET", blob_path(b"used", "hub/ages/app")).body == b"used"
+    assert server.request("GET", manifest_path("old", "hub/ages/app")).status == 502
+    assert server.request("GET", blob_path(b"old", "hub/ages/app")).status == 502
+    assert server.request("GET", "/v2/own/app/manifests/1").body == kept
+
+
+def test_kept_for_ever(serve, upstream):
+    server = serve(keep="forever", days_ago=900)
+    server.request("GET", manifest_path())
+    server.stop()
+    assert "nothing to free" in cooper(server, "store", "gc", "--dry-run")
+
+
+def test_quota(serve, upstream):
+    """What there is no room for is passed on and not kept."""
+    server = serve(more=', quotas: {hub: 1MB}, grace: 1s')
+    for _ in range(2):
+        assert server.request("GET", manifest_path()).body == upstream.manifest
+        assert server.request("GET", blob_path()).body == LAYER
+    assert server.request("HEAD", blob_path()).getheader("Content-Length") == str(len(LAYER))
+    server.stop()
+    cooper(server, "store", "gc")
+    assert not os.path.exists(f"{server.home}/blobs/sha256/{digest(LAYER)[7:9]}/{digest(LAYER)[7:]}")
+
+
+# ---- who may what ----
+
+
+def test_nothing_is_pushed_to_a_copy(serve, upstream):
+    server = serve()
+    assert server.request("GET", manifest_path()).status == 200
+    assert server.request("GET", blob_path()).status == 200
+    for method, path in (
+        ("PUT", manifest_path("2")),
+        ("PUT", manifest_path(digest(upstream.manifest))),
+        ("POST", f"/v2/hub/{NAME}/blobs/uploads/"),
+        ("POST", f"/v2/hub/{NAME}/blobs/uploads/?digest={digest(b'x')}"),
+        ("POST", f"/v2/hub/other/blobs/uploads/?mount={digest(LAYER)}&from=hub/{NAME}"),
+        ("PATCH", f"/v2/hub/{NAME}/blobs/uploads/1234"),
+    ):
+        answer = server.request(method, path, b"x")
+        assert answer.status == 403 and code(answer) == "DENIED" and "is a cache of" in answer.body.decode(), (method, path, answer.body)
+    # From it to elsewhere is fine, and so is deleting.
+    assert server.request("POST", f"/v2/own/app/blobs/uploads/?mount={digest(LAYER)}&from=hub/{NAME}").status == 201
+    assert server.request("DELETE", manifest_path("1")).status == 202
+    assert server.request("DELETE", manifest_path(digest(upstream.manifest))).status == 202
+    assert server.request("DELETE", blob_path()).status == 202
+    assert server.request("GET", manifest_path()).status == 200
+
+
+def test_what_the_store_has_is_the_upstreams_to_give(serve, upstream, proxy):
+    """Bytes that are here for somebody else are no way around who may read them."""
+    server = serve()
+    secret = b"for some eyes"
+    manifest = server.push_image("private/app", "1", secret)
+    for path in (blob_path(secret), manifest_path(digest(manifest))):
+        assert server.request("GET", path).status == 404
+        assert server.request("HEAD", path).status == 404
+    # And what the upstream has need not come once more.
+    server.push_image("public/app", "1", b"for all")
+    upstream.push_image(NAME, "same", b"for all")
+    assert server.request("GET", blob_path(b"for all")).body == b"for all"
+    assert asked(proxy, f"GET .*/blobs/{digest(b'for all')}") == 0
+    assert asked(proxy, f"HEAD .*/blobs/{digest(b'for all')}") == 1
+
+
+def test_only_some_repositories(serve, upstream, proxy):
+    server = serve(repositories=["library/*"])
+    upstream.push_image("other/app", "1", b"x")
+    assert server.request("GET", manifest_path()).status == 200
+    before = asked(proxy)
+    answer = server.request("GET", manifest_path("1", "hub/other/app"))
+    assert answer.status == 403 and code(answer) == "DENIED" and "may fetch" in answer.body.decode()
+    assert asked(proxy) == before
+
+
+def test_namespaces(serve, upstream, proxy):
+    server = serve()
+    for path in (f"/v2/{NAME}/manifests/1", f"/v2/hub/{NAME}/manifests/1"):
+        answer = server.request("GET", f"{path}?ns={proxy.host}")
+        assert answer.body == upstream.manifest and answer.getheader("OCI-Namespace") == proxy.host
+    assert server.request("GET", f"/v2/{NAME}/blobs/{digest(LAYER)}?ns={proxy.host}").body == LAYER
+    before = asked(proxy)
+    own = server.push_image(NAME, "1", b"own")
+    for ns in ("quay.io", upstream.host, "127.0.0.1:1", "../x", "a" * 5000, "%00", "docker.io/"):
+        answer = server.request("GET", f"/v2/{NAME}/manifests/1?ns={ns}")
+        assert answer.status == (400 if ns == "%00" else 404), (ns, answer.status, answer.body)
+        assert answer.getheader("OCI-Namespace") is None
+    assert asked(proxy) == before
+    assert server.request("GET", f"/v2/{NAME}/manifests/1").body == own
+
+
+def test_names_that_are_not_here(serve, upstream):
+    server = serve(default=True)
+    own = server.push_image("own/app", "1", b"own")
+    assert server.request("GET", f"/v2/{NAME}/manifests/1").body == upstream.manifest
+    assert server.request("GET", "/v2/own/app/manifests/1").body == own
+    assert server.request("GET", "/v2/own/app/manifests/2").status == 404
+    assert server.request("GET", "/v2/nowhere/app/manifests/1").status == 404
+    server.push_image(NAME, "mine", b"own")
+    assert server.request("GET", f"/v2/{NAME}/manifests/1").status == 404
+
+
+def test_a_mirror_that_is_the_cache_itself(tmp_path, upstream, proxy):
+    """As when builds on the same machine are to use it: one file has both settings."""
+    server = rs.Server(tmp_path / "store", f'registry: {{cache: [{{upstream: "{proxy.host}", prefix: hub, tag-ttl: off}}]}}').start()
+    port = server.port
+    server.stop()
+    settings = f'{server.settings}\nregistries: {{"{proxy.host}": {{mirrors: ["127.0.0.1:{port}/hub"]}}}}\n'
+    config = tmp_path / "store.yaml"
+    config.write_text(settings)
+    process = subprocess.Popen(
+        [BIN, "serve", "--listen", f"127.0.0.1:{port}", "--config", config], env={**os.environ, "COOPER_HOME": server.home}, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert "listening" in process.stdout.readline()
+        for _ in range(2):
+            assert server.request("GET", manifest_path()).body == upstream.manifest
+        assert server.request("GET", blob_path()).body == LAYER
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_repositories_that_are_no_copies(serve, proxy, tmp_path):
+    server = serve(prefix="mirror")
+    server.push_image("hub/app", "1", b"own")
+    server.stop()
+    (tmp_path / "store.yaml").write_text(f'registry: {{cache: [{{upstream: "{proxy.host}", prefix: hub}}]}}')
+    said = cooper(server, "serve", "--listen", "127.0.0.1:0", code=1)
+    assert re.search("repository hub/app is here and is no copy.*\n.*another prefix", said), said
+
+
+REFUSED = {
+    "{}": "1:20: a cache needs an upstream",
+    "{upstream: 'https://docker.io'}": "1:.*the upstream is no registry",
+    "{upstream: docker.io/library}": "1:.*the upstream is no registry",
+    "{upstream: docker}": "1:.*the upstream is no registry",
+    "{upstream: docker.io, prefix: Hub}": "1:.*the prefix is no name of a repository",
+    "{upstream: '[::1]:5000'}": "1:.*the prefix is no name of a repository",
+    "{upstream: docker.io, tag-ttl: soon}": "1:.*is not a duration",
+    "{upstream: docker.io, keep: 0d}": "1:.*forever",
+    "{upstream: docker.io, mirror: x}": "1:.*mirror",
+    "{upstream: docker.io}, {upstream: index.docker.io, prefix: x}": "1:.*another cache is of this upstream",
+    "{upstream: docker.io, prefix: a}, {upstream: quay.io, prefix: a/b}": "1:.*another cache has this prefix",
+    "{upstream: a.io, default: true}, {upstream: b.io, default: true}": "1:.*only one cache can be the default",
+}
+
+
+@pytest.mark.parametrize("settings", REFUSED)
+def test_settings_that_are_refused(tmp_path, settings):
+    server = rs.Server(tmp_path / "store", f"registry: {{cache: [{settings}]}}")
+    with pytest.raises(RuntimeError, match=r"store\.yaml:" + REFUSED[settings]):
+        server.start()
