@@ -11,6 +11,9 @@
 
 /* Looks at one upstream at once; the rest waits. */
 #define ASKING_MAX 32
+/* An upstream that did not answer is left alone for so long; longer when it limits what is pulled. */
+#define PAUSE (10 * CLOCK_SECOND)
+#define PAUSE_MAX (300 * CLOCK_SECOND)
 /* What is remembered of tags, and of what is not there. */
 #define REMEMBERED_MAX 20000
 
@@ -49,6 +52,24 @@ void upstream_leave(struct upstream *u)
 	u->asking--;
 	pthread_cond_broadcast(&u->cache->changed);
 	pthread_mutex_unlock(&u->cache->lock);
+}
+
+void upstream_pause(struct upstream *u, const struct trouble *t)
+{
+	int64_t ns = t->error == CACHE_LIMITED && t->wait > PAUSE ? t->wait : PAUSE;
+	if (t->error != CACHE_LIMITED && t->error != CACHE_TIMEOUT && t->error != CACHE_UNREACHABLE)
+		return;
+	pthread_mutex_lock(&u->cache->lock);
+	u->ask_again = clock_monotonic() + (ns < PAUSE_MAX ? ns : PAUSE_MAX);
+	pthread_mutex_unlock(&u->cache->lock);
+}
+
+bool upstream_paused(struct upstream *u)
+{
+	pthread_mutex_lock(&u->cache->lock);
+	bool yes = clock_monotonic() < u->ask_again;
+	pthread_mutex_unlock(&u->cache->lock);
+	return yes;
 }
 
 /* ---- what is remembered ---- */

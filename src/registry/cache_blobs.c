@@ -20,6 +20,7 @@ static void fail(const struct request *q, struct http_exchange *x, const struct 
 	AUTO_FREE char *key = key_of(q);
 	if (t->error == CACHE_NOT_FOUND)
 		cache_remember(c, &c->absent, key, ABSENT_FOR);
+	upstream_pause(q->upstream, t);
 	cache_count(q->upstream, CACHE_FAILED);
 	reply_trouble(q, x, t);
 }
@@ -160,7 +161,7 @@ struct err *cache_blob(struct request *q, struct http_exchange *x, bool *answere
 		cache_count(q->upstream, CACHE_HIT);
 		return NULL;
 	}
-	if (cache_remembers(c, &c->absent, key)) {
+	if (cache_remembers(c, &c->absent, key) || (q->guess && upstream_paused(q->upstream))) {
 		cache_count(q->upstream, CACHE_FAILED);
 		reply_error(x, 404, "BLOB_UNKNOWN", "%s has no blob %s of %s", q->upstream->setting->upstream,
 			q->reference, q->there);

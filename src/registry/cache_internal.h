@@ -70,6 +70,10 @@ bool cache_wait(struct cache *c, pthread_cond_t *cond);
 /* A look at the upstream by a request's thread: only so many at once. False: it is of no use to wait. */
 bool upstream_enter(struct upstream *u);
 void upstream_leave(struct upstream *u);
+/* After a failure that will not be over at once the upstream is not asked for a while, where there is another
+ * answer. */
+void upstream_pause(struct upstream *u, const struct trouble *t);
+bool upstream_paused(struct upstream *u);
 /* In c->fresh or c->absent; any thread. */
 void cache_remember(struct cache *c, struct map **where, const char *key, int64_t for_ns);
 bool cache_remembers(struct cache *c, struct map *const *where, const char *key);

@@ -30,6 +30,7 @@ static bool settle(
 	http_restart_idle(x);
 	if (!t->any)
 		return false;
+	upstream_pause(q->upstream, t);
 	if (here && t->error != CACHE_NOT_FOUND) {
 		warn(q, x);
 		return true;

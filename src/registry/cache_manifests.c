@@ -14,9 +14,6 @@
 
 /* What is not there is not asked for again so soon. */
 #define ABSENT_FOR (10 * CLOCK_SECOND)
-/* Nor is an upstream that did not answer, for tags that are here; longer when it limits what is pulled. */
-#define PAUSE (10 * CLOCK_SECOND)
-#define PAUSE_MAX (300 * CLOCK_SECOND)
 
 /* What a look at the upstream came to. */
 struct outcome {
@@ -166,24 +163,6 @@ static void look_together(struct request *q, const char *key, struct outcome *ou
 
 /* ---- what follows from it ---- */
 
-static bool pausing(struct upstream *u)
-{
-	pthread_mutex_lock(&u->cache->lock);
-	bool yes = clock_monotonic() < u->ask_again;
-	pthread_mutex_unlock(&u->cache->lock);
-	return yes;
-}
-
-static void pause_for(struct upstream *u, const struct trouble *t)
-{
-	int64_t ns = t->error == CACHE_LIMITED && t->wait > PAUSE ? t->wait : PAUSE;
-	if (t->error != CACHE_LIMITED && t->error != CACHE_TIMEOUT && t->error != CACHE_UNREACHABLE)
-		return;
-	pthread_mutex_lock(&u->cache->lock);
-	u->ask_again = clock_monotonic() + (ns < PAUSE_MAX ? ns : PAUSE_MAX);
-	pthread_mutex_unlock(&u->cache->lock);
-}
-
 static void warn_stale(const struct request *q, struct http_exchange *x)
 {
 	AUTO_FREE char *text = mem_printf("299 - \"%s could not be asked: this is what it had before\"",
@@ -243,7 +222,7 @@ static struct err *answer_from(struct request *q, struct http_exchange *x, const
 		*answered = !o->kept;
 		return o->kept ? NULL : send_unkept(q, x, &o->d);
 	}
-	pause_for(u, t);
+	upstream_pause(u, t);
 	if (t->error == CACHE_NOT_FOUND)
 		TRY(note_absent(q, key, here));
 	else if (here) {
@@ -269,11 +248,11 @@ struct err *cache_manifest(struct request *q, struct http_exchange *x, bool *ans
 		cache_count(u, CACHE_HIT);
 		return NULL;
 	}
-	if (here && pausing(u)) {
+	if (here && upstream_paused(u)) {
 		warn_stale(q, x);
 		return NULL;
 	}
-	if (cache_remembers(c, &c->absent, key)) {
+	if (cache_remembers(c, &c->absent, key) || (q->guess && upstream_paused(u))) {
 		cache_count(u, CACHE_FAILED);
 		reply_absent(q, x);
 		*answered = true;

@@ -34,75 +34,63 @@ static struct upstream *upstream_of(const struct cache *c, const struct registry
 	return NULL;
 }
 
-static void place_at(struct place *p, struct upstream *u, struct str there)
+static struct upstream *default_upstream(const struct cache *c)
 {
-	const struct registry_cache *s = u->setting;
-	bool bare = cstr_eq(s->upstream, "docker.io") && there.len && str_index(there, '/') < 0;
-	p->upstream = u;
-	p->there = mem_printf("%s" STR_FMT, bare ? "library/" : "", STR_ARG(there));
-	p->repository = *p->there ? mem_printf("%s/%s", s->prefix, p->there) : mem_strdup(s->prefix);
+	for (size_t i = 0; i < c->count; i++)
+		if (c->upstreams[i].setting->everything_else)
+			return &c->upstreams[i];
+	return NULL;
 }
 
-/* By the name alone: nothing that a caller names is ever dialled. */
-static void place_by_namespace(
-	struct place *p, const struct registry *r, const char *ns, struct str repository)
-{
-	const char *name = policy_upstream_name(ns);
-	for (size_t i = 0; i < r->cache->count; i++) {
-		struct upstream *u = &r->cache->upstreams[i];
-		struct str rest;
-		if (!cstr_eq(u->setting->upstream, name))
-			continue;
-		/* A client may be told to put the prefix before it, too. */
-		bool below = policy_cache(r->policy, repository, &rest) == u->setting;
-		place_at(p, u, below ? rest : repository);
-		return;
-	}
-	p->unknown = true;
-	p->repository = mem_strndup(repository.ptr, repository.len);
-}
-
+/* Who pulls asks for a manifest first. Who pushes something new asks for blobs, of which the upstream need
+ * not hear. */
 static struct err *guess_place(
 	struct place *p, const struct registry *r, const struct http_exchange *x, const struct route *route)
 {
+	struct upstream *u = default_upstream(r->cache);
+	AUTO(place_fini) struct place copy = {.upstream = u, .guess = true};
+	bool list =
+		route->kind == ROUTE_MANIFEST || route->kind == ROUTE_TAGS || route->kind == ROUTE_REFERRERS;
 	bool known = false;
-	for (size_t i = 0; i < r->cache->count; i++) {
-		struct upstream *u = &r->cache->upstreams[i];
-		bool content = route->kind == ROUTE_MANIFEST || route->kind == ROUTE_BLOB ||
-			       route->kind == ROUTE_TAGS || route->kind == ROUTE_REFERRERS;
-		if (!u->setting->everything_else || !content || !reads(x) ||
-			!policy_cache_offers(u->setting, route->repository))
-			continue;
-		TRY(records_repository_known(r->store, p->repository, &known));
-		if (known)
-			return NULL;
-		mem_freep(&p->repository);
-		place_at(p, u, route->repository);
-		p->guess = true;
+	if (!u || !reads(x) || (!list && route->kind != ROUTE_BLOB))
 		return NULL;
-	}
+	policy_copy_names(u->setting, route->repository, &copy.there, &copy.repository);
+	if (!policy_cache_offers(u->setting, str_c(copy.there)))
+		return NULL;
+	TRY(records_repository_known(r->store, p->repository, &known));
+	if (known)
+		return NULL;
+	if (!list)
+		TRY(records_repository_known(r->store, copy.repository, &known));
+	if (!list && !known)
+		return NULL;
+	free(p->repository);
+	*p = copy;
+	copy = (struct place){0};
 	return NULL;
 }
 
 static struct err *place_of(
 	const struct registry *r, const struct http_exchange *x, const struct route *route, struct place *p)
 {
-	const char *ns = r->cache ? http_query(x, "ns") : NULL;
-	struct str there;
+	const char *ns = http_query(x, "ns");
+	const struct registry_cache *setting = NULL;
 	if (!repository_valid(route->repository))
 		return NULL;
-	if (ns && *ns && !cstr_eq(ns, r->cache->own_name)) {
-		place_by_namespace(p, r, ns, route->repository);
+	if (!r->cache) {
+		p->repository = mem_strndup(route->repository.ptr, route->repository.len);
 		return NULL;
 	}
-	struct upstream *u =
-		r->cache ? upstream_of(r->cache, policy_cache(r->policy, route->repository, &there)) : NULL;
-	if (u) {
-		place_at(p, u, there);
+	if (cstr_eq(ns, r->cache->own_name))
+		ns = NULL;
+	/* By the name alone: nothing that a caller names is ever dialled. */
+	p->unknown = !policy_place(r->policy, route->repository, ns, &setting, &p->there, &p->repository);
+	if (p->unknown)
+		p->repository = mem_strndup(route->repository.ptr, route->repository.len);
+	if (p->unknown)
 		return NULL;
-	}
-	p->repository = mem_strndup(route->repository.ptr, route->repository.len);
-	return r->cache ? guess_place(p, r, x, route) : NULL;
+	p->upstream = upstream_of(r->cache, setting);
+	return p->upstream ? NULL : guess_place(p, r, x, route);
 }
 
 struct err *registry_repository(

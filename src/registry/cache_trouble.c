@@ -42,14 +42,12 @@ static void judge(
 		out->wait = why->wait ? why->wait : LIMIT_WAIT;
 		return;
 	}
-	switch (kind) {
+	/* What the store denies is no word of the upstream. */
+	switch (kind == ERR_DENIED && !why->status ? ERR_IO : kind) {
 	case ERR_NOT_FOUND:
 		*out = (struct trouble){.error = CACHE_NOT_FOUND, .status = 404, .code = missing};
 		return;
 	case ERR_DENIED:
-		if (!why->status)
-			break;
-		/* fallthrough */
 	case ERR_UNSUPPORTED:
 		*out = (struct trouble){.error = CACHE_DENIED, .status = 403, .code = "DENIED"};
 		return;
@@ -123,8 +121,8 @@ void trouble_of(struct upstream *u, struct err *e, const struct remote_refusal *
 
 void reply_trouble(const struct request *q, struct http_exchange *x, const struct trouble *t)
 {
-	/* Whoever never spoke of the upstream asked for what is not here. */
-	if (q->guess && t->error == CACHE_DENIED) {
+	/* Whoever never spoke of the upstream asked for what is not here: a push, for one, goes on. */
+	if (q->guess) {
 		reply_error(x, 404, "NAME_UNKNOWN", "it is not here, and %s", t->text);
 		return;
 	}

@@ -184,3 +184,40 @@ bool policy_cache_offers(const struct registry_cache *c, struct str there)
 {
 	return !c->repositories.len || matches_any(&c->repositories, there);
 }
+
+void policy_copy_names(const struct registry_cache *c, struct str rest, char **there, char **here)
+{
+	bool bare = cstr_eq(c->upstream, "docker.io") && rest.len && str_index(rest, '/') < 0;
+	*there = mem_printf("%s" STR_FMT, bare ? "library/" : "", STR_ARG(rest));
+	*here = **there ? mem_printf("%s/%s", c->prefix, *there) : mem_strdup(c->prefix);
+}
+
+static const struct registry_cache *cache_of_upstream(const struct registry_policy *p, const char *name)
+{
+	for (size_t i = 0; i < p->caches.len; i++) {
+		const struct registry_cache *c = vec_at(&p->caches, i);
+		if (cstr_eq(c->upstream, policy_upstream_name(name)))
+			return c;
+	}
+	return NULL;
+}
+
+bool policy_place(const struct registry_policy *p, struct str repository, const char *ns,
+	const struct registry_cache **cache, char **there, char **here)
+{
+	struct str rest = repository;
+	const struct registry_cache *named = ns && *ns ? cache_of_upstream(p, ns) : NULL;
+	const struct registry_cache *below = policy_cache(p, repository, &rest);
+	if (ns && *ns && !named)
+		return false;
+	/* A client may be told to put the prefix before it, and say ns, too. */
+	if (named && below != named)
+		rest = repository;
+	*cache = named ? named : below;
+	*there = *here = NULL;
+	if (*cache)
+		policy_copy_names(*cache, rest, there, here);
+	else
+		*here = mem_strndup(repository.ptr, repository.len);
+	return true;
+}

@@ -78,3 +78,12 @@ const struct registry_cache *policy_cache(
 /* Docker Hub has several names; for others it is the name itself. */
 const char *policy_upstream_name(const char *name);
 bool policy_cache_offers(const struct registry_cache *c, struct str there);
+/* The whole name at the upstream (library/ filled in), and the name of the copy here. Caller frees both. */
+void policy_copy_names(const struct registry_cache *c, struct str rest, char **there, char **here);
+/*
+ * Where a valid repository name in a path leads, with the parameter ns (the upstream that a mirror is asked
+ * for; NULL or "": none): to a repository of this registry (*cache NULL), or to a copy. False: ns is none of
+ * the upstreams, nothing is written.
+ */
+bool policy_place(const struct registry_policy *p, struct str repository, const char *ns,
+	const struct registry_cache **cache, char **there, char **here);

@@ -390,9 +390,12 @@ def test_wrong_bytes_are_neither_kept_nor_answered_whole(serve, proxy, case):
     server = serve()
     proxy.fault("GET", BLOB, WRONG[case], times=-1)
     for headers in ({}, {"Range": "bytes=100-199"}):
-        with getting(server, blob_path(), headers) as answer, pytest.raises(http.client.HTTPException):
-            whole = answer.read()
-            raise AssertionError(f"an answer of {len(whole)} bytes")
+        with getting(server, blob_path(), headers) as answer:
+            if answer.status == 502:  # that was known before a byte was sent
+                continue
+            with pytest.raises(http.client.HTTPException):
+                whole = answer.read()
+                raise AssertionError(f"an answer of {len(whole)} bytes")
     assert log_has(server, rf"cache of {proxy.host}: fetching {proxy.host}/{NAME}@{digest(LAYER)}.* should be|expected")
     assert not os.path.exists(f"{server.home}/blobs/sha256/{digest(LAYER)[7:9]}/{digest(LAYER)[7:]}")
     cooper(server, "store", "verify")
@@ -609,13 +612,23 @@ def test_namespaces(serve, upstream, proxy):
     assert server.request("GET", f"/v2/{NAME}/manifests/1").body == own
 
 
-def test_names_that_are_not_here(serve, upstream):
+def test_names_that_are_not_here(serve, upstream, proxy):
     server = serve(default=True)
     own = server.push_image("own/app", "1", b"own")
     assert server.request("GET", f"/v2/{NAME}/manifests/1").body == upstream.manifest
     assert server.request("GET", "/v2/own/app/manifests/1").body == own
     assert server.request("GET", "/v2/own/app/manifests/2").status == 404
     assert server.request("GET", "/v2/nowhere/app/manifests/1").status == 404
+    assert server.request("GET", f"/v2/{NAME}/blobs/{digest(LAYER)}").body == LAYER
+    # The upstream hears nothing of blobs that somebody is about to push.
+    before = asked(proxy)
+    assert server.request("HEAD", f"/v2/new/app/blobs/{digest(LAYER)}").status == 404
+    assert asked(proxy) == before
+    # And whatever ails it does not become an error of what was not asked of it.
+    for fault in (fp.status(500), fp.status(401), fp.status(429), fp.not_http()):
+        proxy.fault("GET|HEAD", "", fault, times=-1)
+        assert server.request("HEAD", "/v2/new/app/manifests/1").status == 404
+        proxy.faults.clear()
     server.push_image(NAME, "mine", b"own")
     assert server.request("GET", f"/v2/{NAME}/manifests/1").status == 404
 

@@ -46,6 +46,31 @@ static void check_patterns(const char *pattern, const char *text)
 	assert(policy_namespace(t).len <= t.len);
 }
 
+/* Whatever is asked for leads to a repository here, or to one of the two upstreams. */
+static void check_place(const char *path, const char *ns)
+{
+	struct registry_cache caches[] = {{.upstream = (char *)"docker.io", .prefix = (char *)"docker.io"},
+		{.upstream = (char *)"lab.example:5000", .prefix = (char *)"mirrors/lab"}};
+	const struct registry_policy p = {
+		.caches = {.ptr = caches, .len = 2, .cap = 2, .size = sizeof(caches[0])}};
+	const struct registry_cache *cache = NULL;
+	char *there = NULL, *here = NULL;
+	struct route r;
+	registry_route(path, &r);
+	if (!repository_valid(r.repository) || !policy_place(&p, r.repository, ns, &cache, &there, &here))
+		return;
+	assert(here && !cache == !there);
+	if (cache) {
+		struct str rest;
+		assert(policy_cache(&p, str_c(here), &rest) == cache && str_eq_c(rest, there));
+		assert(!*ns || cstr_eq(policy_upstream_name(ns), cache->upstream));
+	} else {
+		assert(str_eq_c(r.repository, here) && !*ns);
+	}
+	free(there);
+	free(here);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = mem_strndup((const char *)data, size);
@@ -55,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_route(text);
 	check_ranges(text);
 	check_patterns(text, second ? second : "");
+	check_place(text, second ? second : "");
 	free(text);
 	return 0;
 }
