@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "http/client_internal.h"
+#include "http/driver.h"
 #include "sys/file.h"
 
 #include <fcntl.h>
@@ -68,6 +69,7 @@ void http_client_free(struct http_client *c)
 {
 	if (!c)
 		return;
+	driver_free(c->driver);
 	for (size_t i = 0; i < c->idle_count; i++)
 		free_slot(c, c->idle[i]);
 	map_free(c->bundles);

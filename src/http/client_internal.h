@@ -26,7 +26,8 @@ struct http_client {
 	pthread_mutex_t lock; /* of what follows */
 	struct slot *idle[SLOTS_MAX];
 	size_t idle_count;
-	struct map *bundles; /* CA file -> struct buf: it with the usual ones */
+	struct driver *driver; /* of what goes over TLS; made when first needed */
+	struct map *bundles;   /* CA file -> struct buf: it with the usual ones */
 };
 
 /* One request to one URL, without redirects. url_for_message(url) begins every error. */

@@ -16,6 +16,7 @@
 	X(curl_easy_cleanup)        \
 	X(curl_easy_setopt)         \
 	X(curl_easy_getinfo)        \
+	X(curl_easy_pause)          \
 	X(curl_easy_strerror)       \
 	X(curl_slist_append)        \
 	X(curl_slist_free_all)      \
@@ -26,6 +27,7 @@
 	X(curl_multi_remove_handle) \
 	X(curl_multi_perform)       \
 	X(curl_multi_poll)          \
+	X(curl_multi_wakeup)        \
 	X(curl_multi_info_read)     \
 	X(curl_multi_strerror)
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "http/client_internal.h"
+#include "http/driver.h"
+#include "http/transfer_internal.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -12,24 +13,8 @@
 #define BODY_MAX ((size_t)4 << 20)
 #define HEADERS_MAX ((size_t)256 << 10)
 #define RECEIVE_BUFFER (512L << 10)
+#define UPLOAD_SHARED_MAX (256 << 10)
 #define SEND_BUFFER (1024L << 10)
-#define POLL_MS 1000
-
-struct transfer {
-	struct http_client *client;
-	const struct http_request *rq;
-	const struct hop *hop;
-	struct http_response *r;
-	struct slot *slot;
-	struct curl_slist *headers;
-	size_t header_bytes;
-	size_t sent; /* of a fixed body */
-	int64_t last_active;
-	bool body_full;      /* of an answer that is not wanted whole */
-	bool out_of_step;    /* where an answer should begin stands something else */
-	struct err *failure; /* of a callback */
-	char reason[CURL_ERROR_SIZE];
-};
 
 static bool is_success(int status)
 {
@@ -69,7 +54,8 @@ static size_t on_header(char *p, size_t size, size_t count, void *ctx)
 			t->failure = err_new(ERR_INVALID, "the answer is not HTTP");
 			return 0;
 		}
-	} else if (line.len && !memchr(line.ptr, '\0', line.len)) {
+	} else if (line.len && !t->body_begun && !memchr(line.ptr, '\0', line.len)) {
+		/* Not those behind the body: by then another thread may be reading what came before. */
 		strvec_push_str(&t->r->headers, line);
 	}
 	return len;
@@ -95,10 +81,13 @@ static size_t on_body(char *p, size_t size, size_t count, void *ctx)
 {
 	struct transfer *t = ctx;
 	size_t len = size * count;
+	t->body_begun = true;
 	if (!t->rq->write_body || !is_success(t->r->status)) {
 		t->last_active = clock_monotonic();
 		return keep_body(t, p, len);
 	}
+	if (t->flow)
+		return flow_receive(t->flow, p, len);
 	t->failure = t->rq->write_body(t->rq->write_ctx, p, len);
 	t->last_active = clock_monotonic();
 	return t->failure ? 0 : len;
@@ -108,6 +97,8 @@ static size_t on_read(char *p, size_t size, size_t count, void *ctx)
 {
 	struct transfer *t = ctx;
 	size_t len = size * count;
+	if (t->rq->read_body && t->flow)
+		return flow_send(t->flow, p, len);
 	if (t->rq->read_body) {
 		t->failure = t->rq->read_body(t->rq->body_ctx, p, &len);
 		t->last_active = clock_monotonic();
@@ -131,7 +122,7 @@ static int on_seek(void *ctx, curl_off_t offset, int origin)
 	if (t->rq->read_body) {
 		if (!t->rq->rewind_body)
 			return CURL_SEEKFUNC_CANTSEEK;
-		t->failure = t->rq->rewind_body(t->rq->body_ctx);
+		t->failure = t->flow ? flow_rewind(t->flow) : t->rq->rewind_body(t->rq->body_ctx);
 		return t->failure ? CURL_SEEKFUNC_FAIL : CURL_SEEKFUNC_OK;
 	}
 	t->sent = 0;
@@ -166,6 +157,11 @@ static void set_body(struct transfer *t, const struct curl_lib *lib, CURL *easy)
 	SET(CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER);
 }
 
+static bool over_tls(const struct transfer *t)
+{
+	return strncasecmp(t->hop->url, "https:", 6) == 0;
+}
+
 static struct err *set_tls(struct transfer *t, const struct curl_lib *lib, CURL *easy)
 {
 	const struct http_request *rq = t->rq;
@@ -179,7 +175,7 @@ static struct err *set_tls(struct transfer *t, const struct curl_lib *lib, CURL 
 		if (rq->client_key)
 			SET(CURLOPT_SSLKEY, rq->client_key);
 	}
-	if (!str_starts(str_c(t->hop->url), "https"))
+	if (!over_tls(t))
 		return NULL;
 	const char *ca_file = ours && rq->ca_file ? rq->ca_file : t->client->ca_file;
 	if (!ca_file)
@@ -234,7 +230,9 @@ static struct err *set_all(struct transfer *t, const struct curl_lib *lib, CURL 
 {
 	SET(CURLOPT_URL, t->hop->url);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	SET(CURLOPT_HTTP_VERSION, (long)(t->slot ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS));
+	/* Requests that begin together learn first whether one connection carries them all. */
+	SET(CURLOPT_PIPEWAIT, 1L);
 	SET(CURLOPT_PATH_AS_IS, 1L);
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
@@ -282,7 +280,7 @@ static enum err_kind kind_of(CURLcode code)
 static struct err *no_connection(const struct transfer *t, const char *general)
 {
 	long sysno = 0;
-	(void)t->client->lib->curl_easy_getinfo(t->slot->easy, CURLINFO_OS_ERRNO, &sysno);
+	(void)t->client->lib->curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &sysno);
 	if (sysno != ECONNREFUSED && sysno != ENETUNREACH && sysno != EHOSTUNREACH)
 		return NULL;
 	return err_sys((int)sysno, "%s", t->reason[0] ? t->reason : general);
@@ -312,49 +310,60 @@ static struct err *explain(const struct transfer *t, CURLcode code)
 	return e;
 }
 
-static struct err *result_of(struct transfer *t)
+static struct err *result_of(struct transfer *t, CURLcode code)
 {
-	const struct curl_lib *lib = t->client->lib;
-	int left;
-	CURLMsg *m = lib->curl_multi_info_read(t->slot->multi, &left);
 	if (t->failure)
 		return steal(&t->failure);
-	if (!m || m->msg != CURLMSG_DONE)
-		return err_new(ERR_BUG, "the transfer ended without a result");
-	t->out_of_step = m->data.result == CURLE_UNSUPPORTED_PROTOCOL && strstr(t->reason, "HTTP/0.9");
-	if (m->data.result == CURLE_OK || (m->data.result == CURLE_WRITE_ERROR && t->body_full))
+	t->out_of_step = code == CURLE_UNSUPPORTED_PROTOCOL && strstr(t->reason, "HTTP/0.9");
+	if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && t->body_full))
 		return NULL;
-	return explain(t, m->data.result);
+	return explain(t, code);
 }
 
-static struct err *loop(struct transfer *t)
+struct err *transfer_stalled(const struct transfer *t)
+{
+	if (clock_monotonic() - t->last_active <= t->client->stall_timeout)
+		return NULL;
+	return err_new(ERR_TIMEOUT, "nothing was heard for %lld seconds",
+		(long long)(t->client->stall_timeout / CLOCK_SECOND));
+}
+
+static struct err *loop(struct transfer *t, CURLcode *code)
 {
 	const struct curl_lib *lib = t->client->lib;
 	struct curl_waitfd wait = {.fd = cancel_fd(t->rq->cancel), .events = CURL_WAIT_POLLIN};
 	for (;;) {
-		int running = 0;
+		int running = 0, left;
 		CURLMcode rc = lib->curl_multi_perform(t->slot->multi, &running);
 		if (rc == CURLM_OK && running)
 			rc = lib->curl_multi_poll(t->slot->multi, &wait, wait.fd >= 0 ? 1 : 0, POLL_MS, NULL);
 		if (rc != CURLM_OK)
 			return err_new(ERR_IO, "libcurl: %s", lib->curl_multi_strerror(rc));
-		if (!running)
-			return result_of(t);
+		if (!running) {
+			const CURLMsg *m = lib->curl_multi_info_read(t->slot->multi, &left);
+			*code = m && m->msg == CURLMSG_DONE ? m->data.result : CURLE_FAILED_INIT;
+			return NULL;
+		}
 		TRY(cancel_check(t->rq->cancel));
-		if (clock_monotonic() - t->last_active > t->client->stall_timeout)
-			return err_new(ERR_TIMEOUT, "nothing was heard for %lld seconds",
-				(long long)(t->client->stall_timeout / CLOCK_SECOND));
+		TRY(transfer_stalled(t));
 	}
+}
+
+static struct err *run_here(struct transfer *t, CURLcode *code)
+{
+	const struct curl_lib *lib = t->client->lib;
+	if (lib->curl_multi_add_handle(t->slot->multi, t->easy) != CURLM_OK)
+		return err_new(ERR_IO, "libcurl took no further transfer");
+	struct err *e = loop(t, code);
+	(void)lib->curl_multi_remove_handle(t->slot->multi, t->easy);
+	return e;
 }
 
 static struct err *run_once(struct transfer *t)
 {
-	const struct curl_lib *lib = t->client->lib;
-	if (lib->curl_multi_add_handle(t->slot->multi, t->slot->easy) != CURLM_OK)
-		return err_new(ERR_IO, "libcurl took no further transfer");
-	struct err *e = loop(t);
-	(void)lib->curl_multi_remove_handle(t->slot->multi, t->slot->easy);
-	return e;
+	CURLcode code = CURLE_OK;
+	TRY(t->slot ? run_here(t, &code) : driver_run(t, &code));
+	return result_of(t, code);
 }
 
 /* Bytes that came after an answer, taken for the beginning of the next one. */
@@ -363,8 +372,39 @@ static bool met_leftovers(const struct transfer *t)
 	long connects = 1;
 	if (!t->out_of_step || t->r->status || t->rq->read_body || t->rq->body.len)
 		return false;
-	t->client->lib->curl_easy_getinfo(t->slot->easy, CURLINFO_NUM_CONNECTS, &connects);
+	t->client->lib->curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
 	return connects == 0;
+}
+
+/*
+ * Plain transfers, which are those within the machine or the house, are driven where they are asked for: that
+ * saves a hand-over for each piece. Large uploads too, over HTTP/1.1: servers give the streams of HTTP/2
+ * small windows (nginx 64 KiB), and no more than that goes out in one round trip. All else shares
+ * connections.
+ */
+static bool goes_alone(const struct transfer *t)
+{
+	int64_t body = t->rq->read_body ? t->rq->body_size : (int64_t)t->rq->body.len;
+	return !over_tls(t) || (t->hop->with_body && (body < 0 || body > UPLOAD_SHARED_MAX));
+}
+
+static struct err *take_handle(struct transfer *t)
+{
+	if (goes_alone(t)) {
+		TRY(client_take_slot(t->client, t->hop->url, &t->slot));
+		t->easy = t->slot->easy;
+		return NULL;
+	}
+	t->easy = t->client->lib->curl_easy_init();
+	return t->easy ? NULL : err_new(ERR_IO, "libcurl has no memory for a transfer");
+}
+
+static void give_handle(struct transfer *t, bool keep)
+{
+	if (t->slot)
+		client_give_slot(t->client, t->slot, keep);
+	else
+		t->client->lib->curl_easy_cleanup(t->easy);
 }
 
 struct err *transfer_run(
@@ -372,8 +412,8 @@ struct err *transfer_run(
 {
 	const struct curl_lib *lib = c->lib;
 	struct transfer t = {.client = c, .rq = rq, .hop = hop, .r = r, .last_active = clock_monotonic()};
-	TRY(client_take_slot(c, hop->url, &t.slot));
-	struct err *e = set_all(&t, lib, t.slot->easy);
+	TRY(take_handle(&t));
+	struct err *e = set_all(&t, lib, t.easy);
 	if (!e)
 		e = run_once(&t);
 	/* Some servers send a body with HEAD, which reaches us after its connection was used again. That is
@@ -383,7 +423,7 @@ struct err *transfer_run(
 		t.reason[0] = '\0';
 		e = run_once(&t);
 	}
-	client_give_slot(c, t.slot, !e);
+	give_handle(&t, !e);
 	lib->curl_slist_free_all(t.headers);
 	if (t.failure)
 		err_ignore(t.failure, "another failure came first");

@@ -4,6 +4,7 @@
 import json
 import random
 import re
+import time
 
 import pytest
 
@@ -177,15 +178,48 @@ def test_client_certificates(bare, upstream, authority, settings, tmp_path):
         pull(other, "registry.invalid", upstream, *options)
 
 
-def test_few_connections(bare, upstream, authority, settings, tmp_path):
-    """Many blobs at once share few connections, and so do pushes."""
-    with tls_front(tmp_path / "front", upstream.host, authority.issue("server")) as front:
+@pytest.mark.parametrize("http2", [True, False])
+def test_few_connections(bare, upstream, authority, settings, tmp_path, http2):
+    """Many blobs at once share one connection of HTTP/2, or few of HTTP/1.1; so do pushes, but for the large blob's bytes."""
+    most, protocol = (1, "HTTP/2.0") if http2 else (4, "HTTP/1.1")
+    with tls_front(tmp_path / "front", upstream.host, authority.issue("server"), http2=http2) as front:
         options = settings({front.host: {"ca": str(authority.ca)}})
         pull(bare, front.host, upstream, *options)
         asked = front.requests()
         assert sum("/blobs/" in r["path"] for r in asked) == LAYERS + 1
-        assert len({r["connection"] for r in asked if "/hosts/" in r["path"]}) <= 4, asked
-        before = len(asked)
-        bare("image", "copy", "store:got:1", f"docker://{front.host}/hosts/again:1", *options)
-        asked = front.requests()[before:]
-        assert len(asked) > LAYERS and len({r["connection"] for r in asked if "/hosts/" in r["path"]}) <= 4, asked
+        bare("image", "copy", "store:got:1", f"docker://{front.host}/hosts/again-{most}:1", *options)
+        pushed = front.requests()[len(asked) :]
+        assert len(pushed) > LAYERS
+        for some in (asked, pushed):
+            # What finds out whether a loopback address talks TLS has a connection of its own.
+            some = [r for r in some if "/hosts/" in r["path"] and r["method"] != "PUT"]
+            assert len({r["connection"] for r in some}) <= most and {r["protocol"] for r in some} == {protocol}, some
+
+
+@pytest.mark.parametrize("settings_of_nginx", ["keepalive_requests 3;", "http2_max_concurrent_streams 1;", "client_body_timeout 1; send_timeout 1;"])
+def test_connections_that_end_early(bare, upstream, authority, settings, tmp_path, settings_of_nginx):
+    """The server says that a connection takes no more (GOAWAY), or takes one request at a time."""
+    with tls_front(tmp_path / "front", upstream.host, authority.issue("server"), more=settings_of_nginx) as front:
+        options = settings({front.host: {"ca": str(authority.ca)}})
+        pull(bare, front.host, upstream, *options)
+        bare("image", "copy", "store:got:1", f"docker://{front.host}/hosts/early:1", *options)
+    other = Cooper(tmp_path / "other")
+    pull(other, upstream.host, upstream, repo="hosts/early")
+
+
+def test_a_server_that_goes_away(bare, upstream, authority, settings, tmp_path):
+    """It is started anew while a blob comes over HTTP/2, and the pull goes on where it was."""
+    with tls_front(tmp_path / "front", upstream.host, authority.issue("server"), more="limit_rate 1m;") as front:
+        options = settings({front.host: {"ca": str(authority.ca)}})
+        running = bare.start("image", "copy", f"docker://{front.host}/hosts/many:1", "store:got:1", *options)
+        end = time.monotonic() + 60
+        while not any(f.stat().st_size for f in bare.home.rglob(f"*{upstream.large[7:]}*")):
+            assert running.poll() is None and time.monotonic() < end
+            time.sleep(0.02)
+        front.restart()
+        _, err = running.communicate(timeout=120)
+        assert running.returncode == 0, err
+        # nginx, when it is told to stop, may not have written down what it broke off.
+        assert [r["status"] for r in front.requests() if upstream.large in r["path"]][-1] == "206"
+    assert json.loads(bare("image", "inspect", "got:1").out)["digest"] == upstream.digest
+    bare("store", "verify")

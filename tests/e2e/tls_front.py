@@ -2,6 +2,7 @@
 """nginx with TLS and HTTP/2 before a registry, as many stand; and certificates of a CA of our own."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 
@@ -35,6 +36,19 @@ class Front:
     def __init__(self, place, port):
         self.place, self.port, self.host = place, port, f"127.0.0.1:{port}"
 
+    def start(self):
+        with open(self.place / "out", "ab") as out:
+            self.proc = subprocess.Popen(["nginx", "-p", self.place, "-e", self.place / "error.log", "-c", self.place / "nginx.conf"], stdout=out, stderr=out)
+        wait_for_port(self.port, self.proc)
+
+    def stop(self):
+        self.proc.terminate()
+        self.proc.wait(20)
+
+    def restart(self):
+        self.stop()
+        self.start()
+
     def requests(self):
         """A dict for each: connection, protocol, method, path, status."""
         keys = ("connection", "protocol", "method", "path", "status")
@@ -42,25 +56,26 @@ class Front:
 
 
 @contextlib.contextmanager
-def tls_front(place, upstream, certificate, client_ca=None):
-    """client_ca: clients must show a certificate of it."""
+def tls_front(place, upstream, certificate, client_ca=None, http2=True, more=""):
+    """client_ca: clients must show a certificate of it. more: settings of the server."""
     if not shutil.which("nginx"):
         pytest.fail("nginx is missing: scripts/deps.sh test")
     place.mkdir()
     cert, key = certificate
     port = free_port()
     verify = f"ssl_client_certificate {client_ca}; ssl_verify_client on;" if client_ca else ""
+    user = "user root;" if os.geteuid() == 0 else ""  # as nobody it may not use our folders
     (place / "nginx.conf").write_text(
-        f"""daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log;
+        f"""daemon off; {user} worker_processes 1; pid {place}/pid; error_log {place}/error.log;
 events {{}}
 http {{
   log_format short '$connection $server_protocol $request_method $uri $status';
   access_log {place}/access.log short;
   client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;
   server {{
-    listen 127.0.0.1:{port} ssl http2;
+    listen 127.0.0.1:{port} ssl{" http2" if http2 else ""};
     ssl_certificate {cert}; ssl_certificate_key {key}; {verify}
-    client_max_body_size 0;
+    client_max_body_size 0; {more}
     location / {{
       proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_request_buffering off;
       proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto https;
@@ -69,11 +84,9 @@ http {{
 }}
 """
     )
-    with open(place / "out", "wb") as out:
-        proc = subprocess.Popen(["nginx", "-p", place, "-e", place / "error.log", "-c", place / "nginx.conf"], stdout=out, stderr=out)
+    front = Front(place, port)
     try:
-        wait_for_port(port, proc)
-        yield Front(place, port)
+        front.start()
+        yield front
     finally:
-        proc.terminate()
-        proc.wait(20)
+        front.stop()

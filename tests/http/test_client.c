@@ -120,17 +120,53 @@ static const struct http_handler handler = {
 	.begin = t_begin, .body = t_body, .end = t_end, .free_state = t_free};
 
 static struct http_client *client;
+static char dir[] = "/tmp/cooper-tls-XXXXXX";
+static char *cert, *key;
+
+static void make_certificate(void)
+{
+	assert_non_null(mkdtemp(dir));
+	cert = mem_printf("%s/cert.pem", dir);
+	key = mem_printf("%s/key.pem", dir);
+	const char *const argv[] = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+		"ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=localhost", "-addext",
+		"subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert, NULL};
+	AUTO_BUF struct buf out = {0};
+	ok(process_run(&(struct process_request){.argv = argv}, &out, NULL));
+}
+
+static void remove_certificate(void)
+{
+	ok(tree_remove(AT_FDCWD, dir));
+	mem_freep(&cert);
+	mem_freep(&key);
+}
+
+static int start(bool tls)
+{
+	const struct http_server_options opt = {
+		.listen = "127.0.0.1:0", .tls_cert = tls ? cert : NULL, .tls_key = tls ? key : NULL};
+	ok(http_server_start(&opt, &handler, &server));
+	ok(http_server_start(&opt, &handler, &other));
+	const struct http_client_options how = {.stall_timeout = CLOCK_SECOND, .ca_file = tls ? cert : NULL};
+	ok(http_client_new(&how, &client));
+	const char *scheme = tls ? "https" : "http";
+	base = mem_printf("%s://127.0.0.1:%u", scheme, http_server_port(server));
+	other_base = mem_printf("%s://127.0.0.1:%u", scheme, http_server_port(other));
+	return 0;
+}
 
 static int setup(void **state)
 {
 	(void)state;
-	const struct http_server_options opt = {.listen = "127.0.0.1:0"};
-	ok(http_server_start(&opt, &handler, &server));
-	ok(http_server_start(&opt, &handler, &other));
-	ok(http_client_new(&(struct http_client_options){.stall_timeout = CLOCK_SECOND}, &client));
-	base = mem_printf("http://127.0.0.1:%u", http_server_port(server));
-	other_base = mem_printf("http://127.0.0.1:%u", http_server_port(other));
-	return 0;
+	return start(false);
+}
+
+/* What goes over TLS is driven by another thread. */
+static int setup_tls(void **state)
+{
+	(void)state;
+	return start(true);
 }
 
 static int teardown(void **state)
@@ -216,19 +252,21 @@ static void test_streams(void **state)
 {
 	(void)state;
 	AUTO_FREE char *url = mem_printf("%s/echo", base);
-	for (int chunked = 0; chunked < 2; chunked++) {
-		struct source s = {.left = 5 << 20, .size = 5 << 20};
+	for (unsigned i = 0; i < 4; i++) {
+		const bool chunked = i & 1;
+		const uint64_t size = i & 2 ? 200 << 10 : 5 << 20;
+		struct source s = {.left = size, .size = size};
 		uint64_t got = 0;
 		AUTO(http_response_fini) struct http_response r = {0};
 		ok(get(url,
 			(struct http_request){.method = "PUT",
 				.read_body = source_read,
 				.body_ctx = &s,
-				.body_size = chunked ? -1 : 5 << 20,
+				.body_size = chunked ? -1 : (int64_t)size,
 				.write_body = sink,
 				.write_ctx = &got},
 			&r));
-		assert_int_equal(got, 5 << 20);
+		assert_int_equal(got, size);
 		assert_string_equal(http_response_header(&r, "x-two", 0), "first");
 		assert_string_equal(http_response_header(&r, "X-TWO", 1), "second");
 		assert_null(http_response_header(&r, "X-Two", 2));
@@ -454,17 +492,6 @@ static void test_broken_peers(void **state)
 static void test_tls(void **state)
 {
 	(void)state;
-	char dir[] = "/tmp/cooper-tls-XXXXXX";
-	assert_non_null(mkdtemp(dir));
-	AUTO_FREE char *cert = mem_printf("%s/cert.pem", dir), *key = mem_printf("%s/key.pem", dir);
-	const char *const argv[] = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-		"ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=localhost", "-addext",
-		"subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert, NULL};
-	AUTO_BUF struct buf out = {0};
-	AUTO(err_freep) struct err *e = process_run(&(struct process_request){.argv = argv}, &out, NULL);
-	if (err_kind(e) == ERR_NOT_FOUND)
-		skip();
-	assert_null(e);
 	struct http_server *tls = NULL;
 	const struct http_server_options opt = {.listen = "127.0.0.1:0", .tls_cert = cert, .tls_key = key};
 	ok(http_server_start(&opt, &handler, &tls));
@@ -477,7 +504,65 @@ static void test_tls(void **state)
 	refused(get(url, (struct http_request){.ca_file = "/nonexistent/ca"}, &d), ERR_NOT_FOUND,
 		"/nonexistent/ca");
 	http_server_stop(tls, 0);
-	ok(tree_remove(AT_FDCWD, dir));
+}
+
+/* ---- many at once ---- */
+
+#define MANY 24
+
+static struct err *slow_sink(void *ctx, const void *p, size_t len)
+{
+	(void)p;
+	*(uint64_t *)ctx += len;
+	usleep(2000);
+	return NULL;
+}
+
+/* Each fourth gives up, each third of the others is slow to take its answer. */
+static void *one_of_many(void *arg)
+{
+	size_t i = *(size_t *)arg;
+	AUTO_FREE char *url = mem_printf("%s/%s", base, i % 4 == 3 ? "endless" : "echo");
+	const uint64_t size = i % 2 ? 200 << 10 : 3 << 20;
+	for (int round = 0; round < 4; round++) {
+		struct source s = {.left = size, .size = size};
+		uint64_t got = 0;
+		AUTO(http_response_fini) struct http_response r = {0};
+		struct err *e = get(url,
+			(struct http_request){.method = "PUT",
+				.read_body = source_read,
+				.rewind_body = source_rewind,
+				.body_ctx = &s,
+				.body_size = (int64_t)size,
+				.write_body = i % 3 || i % 4 == 3 ? sink : slow_sink,
+				.write_ctx = &got},
+			&r);
+		if (i % 4 == 3) {
+			refused(e, ERR_NO_SPACE, "the sink is full");
+			continue;
+		}
+		ok(e);
+		assert_int_equal(got, size);
+	}
+	return NULL;
+}
+
+static void test_many(void **state)
+{
+	(void)state;
+	pthread_t threads[MANY];
+	size_t numbers[MANY];
+	struct http_client *usual = client;
+	/* One that waits as long as slow machines and sanitizers need. */
+	ok(http_client_new(&(struct http_client_options){.ca_file = cert}, &client));
+	for (size_t i = 0; i < MANY; i++) {
+		numbers[i] = i;
+		assert_int_equal(pthread_create(&threads[i], NULL, one_of_many, &numbers[i]), 0);
+	}
+	for (size_t i = 0; i < MANY; i++)
+		pthread_join(threads[i], NULL);
+	http_client_free(client);
+	client = usual;
 }
 
 int main(void)
@@ -493,6 +578,21 @@ int main(void)
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_broken_peers),
 		cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_many),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	const struct CMUnitTest over_tls[] = {
+		cmocka_unit_test(test_methods),
+		cmocka_unit_test(test_streams),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_refused_upload),
+		cmocka_unit_test(test_redirects),
+		cmocka_unit_test(test_redirected_stream),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_many),
+	};
+	make_certificate();
+	int failed = cmocka_run_group_tests_name("plain", tests, setup, teardown);
+	failed += cmocka_run_group_tests_name("over TLS", over_tls, setup_tls, teardown);
+	remove_certificate();
+	return failed;
 }
