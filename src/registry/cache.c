@@ -218,6 +218,34 @@ struct err *registry_cache_start(struct registry *r, const struct registry_cachi
 	return e;
 }
 
+/* Those who wait for an upstream look at this alone. */
+static void *stop_in_time(void *arg)
+{
+	struct cache *c = arg;
+	pthread_mutex_lock(&c->lock);
+	while (cache_wait(c, &c->changed))
+		continue;
+	pthread_mutex_unlock(&c->lock);
+	cancel_set(c->stop);
+	pthread_mutex_lock(&c->lock);
+	c->threads--;
+	pthread_cond_broadcast(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+bool cache_spawn(struct cache *c, void *(*fn)(void *arg), void *arg)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	bool ok = pthread_create(&thread, &attr, fn, arg) == 0;
+	pthread_attr_destroy(&attr);
+	c->threads += ok;
+	return ok;
+}
+
 void registry_cache_stop(struct registry *r, int64_t grace)
 {
 	struct cache *c = r->cache;
@@ -225,6 +253,8 @@ void registry_cache_stop(struct registry *r, int64_t grace)
 		return;
 	pthread_mutex_lock(&c->lock);
 	c->stop_at = clock_monotonic() + grace;
+	if (!cache_spawn(c, stop_in_time, c))
+		cancel_set(c->stop);
 	pthread_mutex_unlock(&c->lock);
 }
 

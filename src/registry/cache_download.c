@@ -214,21 +214,14 @@ static struct download *download_new(const struct request *q, const char *key)
 static struct download *start(struct request *q, const char *key)
 {
 	struct cache *c = q->upstream->cache;
-	pthread_attr_t attr;
-	pthread_t thread;
 	if (c->queued >= QUEUE_MAX || c->stop_at)
 		return NULL;
 	struct download *d = download_new(q, key);
 	d->readers = 1;
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	int r = pthread_create(&thread, &attr, download_thread, d);
-	pthread_attr_destroy(&attr);
-	if (r) {
+	if (!cache_spawn(c, download_thread, d)) {
 		unref(d);
 		return NULL;
 	}
-	c->threads++;
 	c->queued++;
 	d->refs++;
 	map_set_c(c->downloads, key, d);

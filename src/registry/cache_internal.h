@@ -67,6 +67,8 @@ void cache_free(struct cache *c);
 void cache_count(struct upstream *u, enum cache_result r);
 /* With lock held: wait for a change, for a second at most. False: the server is about to stop. */
 bool cache_wait(struct cache *c, pthread_cond_t *cond);
+/* With the lock held: a thread of its own, which counts itself out of c->threads at its end. */
+bool cache_spawn(struct cache *c, void *(*fn)(void *arg), void *arg);
 /* A look at the upstream by a request's thread: only so many at once. False: it is of no use to wait. */
 bool upstream_enter(struct upstream *u);
 void upstream_leave(struct upstream *u);
@@ -89,6 +91,8 @@ void upstream_reference(const struct request *q, struct reference *out);
 MUST_USE struct err *records_copies(struct store *s, struct map **out);
 /* In the caller's transaction: the repository is one. */
 MUST_USE struct err *records_copy_put(struct store *s, const char *repository, const char *upstream);
+MUST_USE struct err *records_is_copy(
+	struct store *s, const char *repository, const char *upstream, bool *yes);
 /* Is it in the repository, bytes and all? */
 MUST_USE struct err *manifest_is_here(struct request *q, struct descriptor *out, bool *here);
 MUST_USE struct err *blob_is_here(struct request *q, bool *here);

@@ -194,7 +194,10 @@ static void reply_absent(const struct request *q, struct http_exchange *x)
 static struct err *forget_tag(void *ctx)
 {
 	struct request *q = ctx;
-	bool deleted;
+	bool copy = false, deleted;
+	TRY(records_is_copy(q->s, q->repository, q->upstream->setting->upstream, &copy));
+	if (!copy)
+		return NULL;
 	return records_tag_delete(q->s, q->repository, q->reference, &deleted);
 }
 

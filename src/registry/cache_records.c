@@ -19,12 +19,19 @@ struct err *records_copies(struct store *s, struct map **out)
 	return NULL;
 }
 
-struct err *records_copy_put(struct store *s, const char *repository, const char *upstream)
+struct err *records_is_copy(struct store *s, const char *repository, const char *upstream, bool *yes)
 {
 	AUTO_BUF struct buf present = {0};
-	bool found = false;
-	TRY(store_record_get(s, SPACE_UPSTREAM, repository, &present, &found));
-	if (found && str_eq_c(buf_str(&present), upstream))
+	TRY(store_record_get(s, SPACE_UPSTREAM, repository, &present, yes));
+	*yes = *yes && str_eq_c(buf_str(&present), upstream);
+	return NULL;
+}
+
+struct err *records_copy_put(struct store *s, const char *repository, const char *upstream)
+{
+	bool already = false;
+	TRY(records_is_copy(s, repository, upstream, &already));
+	if (already)
 		return NULL;
 	return store_record_put(
 		s, &(struct store_record){SPACE_UPSTREAM, repository, str_c(upstream), NULL, 0});

@@ -35,20 +35,20 @@ void trouble_busy(struct trouble *out)
 }
 
 static void judge(
-	const struct remote_refusal *why, enum err_kind kind, const char *missing, struct trouble *out)
+	const struct remote_refusal *why, const struct err *e, const char *missing, struct trouble *out)
 {
+	/* What the system denies is no word of the upstream. */
+	enum err_kind kind = err_kind(e) == ERR_DENIED && err_sysno(e) ? ERR_IO : err_kind(e);
 	if (why->status == 429) {
 		*out = (struct trouble){.error = CACHE_LIMITED, .status = 429, .code = "TOOMANYREQUESTS"};
 		out->wait = why->wait ? why->wait : LIMIT_WAIT;
 		return;
 	}
-	/* What the store denies is no word of the upstream. */
-	switch (kind == ERR_DENIED && !why->status ? ERR_IO : kind) {
+	switch (kind) {
 	case ERR_NOT_FOUND:
 		*out = (struct trouble){.error = CACHE_NOT_FOUND, .status = 404, .code = missing};
 		return;
 	case ERR_DENIED:
-	case ERR_UNSUPPORTED:
 		*out = (struct trouble){.error = CACHE_DENIED, .status = 403, .code = "DENIED"};
 		return;
 	case ERR_TIMEOUT:
@@ -60,6 +60,7 @@ static void judge(
 		return;
 	case ERR_CORRUPT:
 	case ERR_INVALID:
+	case ERR_UNSUPPORTED:
 		*out = (struct trouble){.error = CACHE_CORRUPT, .status = 502, .code = "UNAVAILABLE"};
 		return;
 	case ERR_CANCELED:
@@ -105,7 +106,7 @@ void trouble_of(struct upstream *u, struct err *e, const struct remote_refusal *
 		return;
 	AUTO_FREE char *text = err_text(e);
 	const char *hint = err_hint_text(e);
-	judge(why, err_kind(e), missing, out);
+	judge(why, e, missing, out);
 	out->any = true;
 	out->text = words(u, out, text);
 	atomic_fetch_add_explicit(&u->errors[out->error], 1, memory_order_relaxed);

@@ -23,6 +23,18 @@ static struct err *push(struct engine *e, const struct job_run *r, const struct 
 	return remote_push(remote, image, ref, false, io, &r->job->already);
 }
 
+/* There, cooper serve would ask the upstream what its tags stand for. */
+static struct err *check_no_copy(struct engine *e, const char *repository)
+{
+	struct str there;
+	const struct registry_cache *c = policy_cache(engine_registry_policy(e), str_c(repository), &there);
+	if (!c)
+		return NULL;
+	return err_hint(err_new(ERR_INVALID, "%s is where copies of %s are in this registry", repository,
+				c->upstream),
+		"name another namespace in cooper.yaml, or another prefix in the machine's settings");
+}
+
 struct err *release_publish(struct engine *e, const struct job_run *r, const struct descriptor *image)
 {
 	AUTO(reference_fini) struct reference ref = {0};
@@ -40,6 +52,7 @@ struct err *release_publish(struct engine *e, const struct job_run *r, const str
 		mem_freep(&ref.registry);
 		ref.registry = mem_strdup(r->own_registry);
 	} else if (own) {
+		TRY(check_no_copy(e, ref.repository));
 		return explain_exists(
 			registry_publish(engine_store(e), ref.repository, j->tag, image, false, &j->already),
 			j);

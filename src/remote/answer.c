@@ -207,12 +207,17 @@ static struct err *hint_for(const struct call *c, const struct http_response *r,
 	}
 }
 
+void answer_note(const struct transfer_io *io, const struct http_response *r)
+{
+	if (io->refusal)
+		*io->refusal = (struct remote_refusal){.status = r->status, .wait = answer_wait(r)};
+}
+
 struct err *answer_error(const struct call *c, const struct http_response *r)
 {
 	AUTO_FREE char *shown = url_for_message(r->final_url);
 	AUTO_FREE char *words = answer_words(r);
-	if (c->io->refusal)
-		*c->io->refusal = (struct remote_refusal){.status = r->status, .wait = answer_wait(r)};
+	answer_note(c->io, r);
 	struct err *e = err_new(kind_of(r->status), "%s %s: the answer is %d%s%s", c->method, shown,
 		r->status, *words ? ", " : "", words);
 	return hint_for(c, r, e);

@@ -124,6 +124,8 @@ MUST_USE struct err *retry_wait(
 
 /* ---- errors from answers ---- */
 
+/* For the caller's io->refusal. */
+void answer_note(const struct transfer_io *io, const struct http_response *r);
 /* Retry-After, in ns; 0 if absent or odd. */
 int64_t answer_wait(const struct http_response *r);
 

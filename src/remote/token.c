@@ -138,6 +138,7 @@ static struct err *refused(const struct token_request *rq, const struct http_res
 	AUTO_FREE char *shown = url_for_message(rq->challenge->realm);
 	AUTO_FREE char *words = answer_words(r);
 	const struct credential *c = rq->credential;
+	answer_note(rq->io, r);
 	bool denied = r->status == 401 || r->status == 403 || (r->status == 400 && c->identity_token);
 	enum err_kind kind = denied ? ERR_DENIED : status_may_pass(r->status) ? ERR_UNAVAILABLE : ERR_INVALID;
 	struct err *e =

@@ -13,7 +13,7 @@ static const char *const route_names[METRIC_ROUTES] = {"ping", "catalog", "tags"
 static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other"};
 /* 0: there was no answer. */
 static const int statuses[] = {0, 200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 409, 411, 412, 413,
-	415, 416, 429, 500, 501, 503, 507, -1};
+	415, 416, 429, 500, 501, 502, 503, 504, 507, 508, -1};
 static const int64_t buckets[] = {CLOCK_SECOND / 1000, CLOCK_SECOND / 200, CLOCK_SECOND / 40,
 	CLOCK_SECOND / 10, CLOCK_SECOND / 2, 2 * CLOCK_SECOND + CLOCK_SECOND / 2, 10 * CLOCK_SECOND,
 	60 * CLOCK_SECOND, INT64_MAX};

@@ -503,6 +503,35 @@ def test_stops_while_it_comes(serve, proxy):
     server.process = None
 
 
+def test_what_an_earlier_process_left_is_wrong(serve, proxy):
+    """It is gone on with, and found out: nobody gets it whole, and the next one gets the blob."""
+    server = serve()
+    with open(f"{server.home}/partial/pull-{digest(LAYER)}", "wb") as f:
+        f.write(b"x" * (1 << 20))
+    with contextlib.suppress(http.client.HTTPException), getting(server, blob_path()) as answer:
+        assert answer.read() == LAYER
+    until(lambda: server.request("GET", blob_path()).body == LAYER)
+    assert [h["Range"] for _, _, h in proxy.headers if "Range" in h] == [f"bytes={1 << 20}-"]
+    cooper(server, "store", "verify")
+
+
+@pytest.mark.slow
+def test_stops_though_nobody_answers(serve, proxy):
+    server, silent = serve(timeout="1h"), threading.Event()
+    proxy.fault("GET|HEAD", "", lambda h: silent.wait(90), times=-1)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        paths = [manifest_path(), manifest_path(), blob_path()]
+        answers = [pool.submit(server.request, "GET", path) for path in paths]
+        until(lambda: asked(proxy) >= 1)
+        server.process.terminate()
+        assert server.process.wait(60) == 0
+        server.process = None
+        for a in answers:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                assert a.result().status == 503
+        silent.set()
+
+
 def test_what_nobody_asks_for_goes(serve, upstream, proxy):
     server = serve(keep="5d", days_ago=8, more=", grace: 1d")
     kept = server.push_image("own/app", "1", b"own")

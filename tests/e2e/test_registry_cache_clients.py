@@ -226,6 +226,28 @@ def test_upstream_that_wants_credentials(tmp_path, closed_registry):
         server.stop()
 
 
+def test_upstream_with_tokens(tmp_path):
+    """As most are: the words of its token address are what clients are told of."""
+    origin = Cooper(tmp_path / "origin")
+    admin = make_token(origin, "me", "--scope", "admin")
+    pull = make_token(origin, "pull", "--scope", "pull", "--repository", "lab/*")
+    make_layout(tmp_path / "layout", [b"x"])
+    with origin.serving() as address:
+        run("skopeo", "copy", "--dest-tls-verify=false", "--dest-creds", f"me:{admin}", f"oci:{tmp_path}/layout:v1", f"docker://{address}/lab/app:1")
+        settings = {"credentials": str(tmp_path / "auth.json"), "registry": {"cache": [{"upstream": address, "prefix": "up"}]}}
+        server = rs.Server(tmp_path / "store", json.dumps(settings)).start()
+        try:
+            answer = server.request("GET", "/v2/up/lab/app/manifests/1")
+            assert answer.status == 403 and f"cooper login {address}" in answer.body.decode(), answer.body
+            (tmp_path / "auth.json").write_text(json.dumps({"auths": {address: {"auth": basic("wrong")["Authorization"].split()[1]}}}))
+            assert server.request("GET", "/v2/up/lab/app/manifests/1").status == 403
+            (tmp_path / "auth.json").write_text(json.dumps({"auths": {address: {"auth": basic(pull)["Authorization"].split()[1]}}}))
+            assert server.request("GET", "/v2/up/lab/app/manifests/1").status == 200
+            assert server.request("GET", "/v2/up/other/app/manifests/1").status == 403
+        finally:
+            server.stop()
+
+
 def test_slow_readers_hold_nobody_up(cache, proxy, upstream):
     """One that does not read what it asked for, beside one that does."""
     manifest = cache.json(f"/v2/docker.io/{NAME}/manifests/1")

@@ -164,9 +164,64 @@ static void policy_defaults(void **state)
 	registry_policy_fini(&p);
 }
 
+static void add_cache(struct registry_policy *p, const char *upstream, const char *prefix)
+{
+	struct registry_cache *c = vec_push(&p->caches);
+	c->upstream = mem_strdup(upstream);
+	c->prefix = mem_strdup(prefix);
+}
+
+static void places(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *repository, *ns, *there,
+			*here; /* there "-": it is nobody's copy; NULL: refused */
+	} cases[] = {
+		{"lab/app", NULL, "-", "lab/app"},
+		{"lab/app", "", "-", "lab/app"},
+		{"docker.io/debian", NULL, "library/debian", "docker.io/library/debian"},
+		{"docker.io/a/b", NULL, "a/b", "docker.io/a/b"},
+		{"docker.io", NULL, "", "docker.io"},
+		{"docker.iox/a", NULL, "-", "docker.iox/a"},
+		{"a/docker.io/b", NULL, "-", "a/docker.io/b"},
+		{"debian", "docker.io", "library/debian", "docker.io/library/debian"},
+		{"library/debian", "registry-1.docker.io", "library/debian", "docker.io/library/debian"},
+		{"docker.io/debian", "docker.io", "library/debian", "docker.io/library/debian"},
+		/* Of one upstream, whatever the name looks like. */
+		{"docker.io/debian", "lab.example:5000", "docker.io/debian", "mirrors/lab/docker.io/debian"},
+		{"app", "lab.example:5000", "app", "mirrors/lab/app"},
+		{"mirrors/lab/app", "lab.example:5000", "app", "mirrors/lab/app"},
+		{"app", "lab.example", NULL, NULL},
+		{"app", "http://docker.io", NULL, NULL},
+		{"docker.io/debian", "quay.io", NULL, NULL},
+	};
+	struct registry_policy p;
+	registry_policy_init(&p);
+	add_cache(&p, "docker.io", "docker.io");
+	add_cache(&p, "lab.example:5000", "mirrors/lab");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct registry_cache *c = NULL;
+		char *there = NULL, *here = NULL;
+		bool ok = policy_place(&p, str_c(cases[i].repository), cases[i].ns, &c, &there, &here);
+		if (ok != (cases[i].here != NULL) || !cstr_eq(here, cases[i].here) ||
+			(ok && !cstr_eq(c ? there : "-", cases[i].there)))
+			fail_msg("%s, ns %s: %s, %s", cases[i].repository, cases[i].ns, there, here);
+		free(there);
+		free(here);
+	}
+	struct registry_cache *c = vec_at(&p.caches, 0);
+	assert_true(policy_cache_offers(c, STR("any/thing")));
+	strvec_push(&c->repositories, "library/*");
+	assert_true(policy_cache_offers(c, STR("library/debian")));
+	assert_false(policy_cache_offers(c, STR("other/debian")));
+	registry_policy_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(places),
 		cmocka_unit_test(ranges),
 		cmocka_unit_test(content_ranges),
 		cmocka_unit_test(routes),
