@@ -40,10 +40,23 @@ static void note_gone(const struct collection *c, const char *space, const char 
 
 /* ---- tags ---- */
 
-static struct err *delete_tag(struct collection *c, const struct held_tag *t)
+/* A signature stays when what it is of was put again since the choice. */
+static bool belongs_to_kept(const struct inventory *v, const struct held_tag *t)
+{
+	struct digest subject;
+	const struct held_manifest *about = NULL;
+	if (!t->copy && retention_attached(t->tag, &subject))
+		about = inventory_manifest(v, t->repository, &subject);
+	return about && about->kept;
+}
+
+static struct err *delete_tag(struct collection *c, struct held_tag *t)
 {
 	AUTO_BUF struct buf now = {0};
 	bool found = false, deleted = false;
+	t->kept = belongs_to_kept(&c->v, t);
+	if (t->kept)
+		return NULL;
 	TRY(store_record_get(c->s, SPACE_TAG, t->key, &now, &found));
 	if (!found || !str_eq_c(buf_str(&now), t->value))
 		return NULL;
@@ -55,8 +68,9 @@ static struct err *delete_tag(struct collection *c, const struct held_tag *t)
 static struct err *delete_tags(void *ctx)
 {
 	struct collection *c = ctx;
+	TRY(inventory_refresh(&c->v));
 	for (size_t i = 0; i < BATCH && c->next < c->v.tags.len; c->next++) {
-		const struct held_tag *t = vec_at(&c->v.tags, c->next);
+		struct held_tag *t = vec_at(&c->v.tags, c->next);
 		if (t->kept)
 			continue;
 		TRY(delete_tag(c, t));
@@ -83,24 +97,6 @@ static struct err *look_for_tag(void *ctx, const struct store_record_row *row)
 	return NULL;
 }
 
-/* Manifests that were put since the choice save what they list, and what they are about. */
-static void save_named(struct inventory *v, size_t fresh)
-{
-	for (size_t i = fresh; i < v->manifests.len; i++) {
-		const struct held_manifest *m = vec_at(&v->manifests, i);
-		for (size_t k = 0; k < m->children.len; k++) {
-			struct held_manifest *child =
-				inventory_manifest(v, m->repository, vec_at(&m->children, k));
-			if (child)
-				child->kept = true;
-		}
-		struct held_manifest *subject =
-			m->has_subject ? inventory_manifest(v, m->repository, &m->subject) : NULL;
-		if (subject)
-			subject->kept = true;
-	}
-}
-
 static struct err *delete_manifest(struct collection *c, struct held_manifest *m)
 {
 	AUTO_FREE char *repository = mem_strndup(m->repository.ptr, m->repository.len);
@@ -109,7 +105,7 @@ static struct err *delete_manifest(struct collection *c, struct held_manifest *m
 	bool deleted = false;
 	TRY(store_record_each(c->s, SPACE_TAG, prefix, NULL, 0, look_for_tag, &t));
 	if (t.yes) {
-		m->kept = true;
+		inventory_save(&c->v, m);
 		return NULL;
 	}
 	TRY(records_manifest_delete(c->s, repository, &m->digest, &deleted));
@@ -120,10 +116,7 @@ static struct err *delete_manifest(struct collection *c, struct held_manifest *m
 static struct err *delete_manifests(void *ctx)
 {
 	struct collection *c = ctx;
-	bool changed = false;
-	size_t fresh = 0;
-	TRY(inventory_refresh(&c->v, &changed, &fresh));
-	save_named(&c->v, fresh);
+	TRY(inventory_refresh(&c->v));
 	for (size_t i = 0; i < BATCH && c->next < c->v.manifests.len; c->next++) {
 		struct held_manifest *m = vec_at(&c->v.manifests, c->next);
 		if (m->kept || m->level != c->level)

@@ -23,6 +23,7 @@ void inventory_fini(struct inventory *v)
 		tag_fini(vec_at(&v->tags, i));
 	vec_fini(&v->manifests);
 	vec_fini(&v->tags);
+	vec_fini(&v->fresh);
 	map_freep(&v->index);
 	map_freep(&v->copies);
 }
@@ -30,10 +31,21 @@ void inventory_fini(struct inventory *v)
 static struct err *add_row(void *ctx, const struct store_record_row *row)
 {
 	struct inventory *v = ctx;
-	if (map_has(v->index, str_c(row->key)))
+	size_t at = (uintptr_t)map_get_c(v->index, row->key);
+	struct held_manifest *m = at ? vec_at(&v->manifests, at - 1) : NULL;
+	if (m && m->put == row->created)
 		return NULL;
-	struct held_manifest *m = vec_push(&v->manifests);
+	if (m) {
+		m->put = row->created;
+		at--;
+		vec_push_copy(&v->fresh, &at);
+		return NULL;
+	}
+	at = v->manifests.len;
+	m = vec_push(&v->manifests);
+	vec_push_copy(&v->fresh, &at);
 	m->key = mem_strdup(row->key);
+	m->put = row->created;
 	m->told = row->used > row->created ? row->used : row->created;
 	m->children = VEC_OF(struct digest);
 	struct str digest = str_c(m->key);
@@ -64,6 +76,7 @@ static struct err *read_manifest(struct store *s, struct held_manifest *held)
 {
 	AUTO_BUF struct buf bytes = {0};
 	AUTO(manifest_fini) struct manifest m = {0};
+	vec_clear(&held->children);
 	TRY(store_blob_read(s, &held->digest, MANIFEST_MAX, &bytes));
 	TRY(manifest_parse(buf_str(&bytes), NULL, &m));
 	if (m.kind == MANIFEST_IMAGE)
@@ -95,11 +108,16 @@ static struct err *read_or_gone(struct inventory *v, struct held_manifest *m)
 	return err_wrap(e, "manifest %s", m->key);
 }
 
-static struct err *read_from(struct inventory *v, size_t first, const struct cancel *cancel)
+static struct held_manifest *fresh_at(struct inventory *v, size_t i)
 {
-	for (size_t i = first; i < v->manifests.len; i++) {
+	return vec_at(&v->manifests, *(size_t *)vec_at(&v->fresh, i));
+}
+
+static struct err *read_fresh(struct inventory *v, const struct cancel *cancel)
+{
+	for (size_t i = 0; i < v->fresh.len; i++) {
 		TRY(cancel_check(cancel));
-		TRY(read_or_gone(v, vec_at(&v->manifests, i)));
+		TRY(read_or_gone(v, fresh_at(v, i)));
 	}
 	return NULL;
 }
@@ -111,31 +129,16 @@ struct err *inventory_load(struct store *s, const struct cancel *cancel, struct 
 		.s = s,
 		.manifests = VEC_OF(struct held_manifest),
 		.tags = VEC_OF(struct held_tag),
+		.fresh = VEC_OF(size_t),
 		.index = map_new(NULL),
 	};
 	TRY(records_generation(s, &v.generation));
 	TRY(store_record_each(s, SPACE_MANIFEST, "", NULL, 0, add_row, &v));
 	TRY(store_record_each(s, SPACE_TAG, "", NULL, 0, add_tag, &v));
 	TRY(records_copies(s, &v.copies));
-	TRY(read_from(&v, 0, cancel));
+	TRY(read_fresh(&v, cancel));
 	*out = v;
 	v = (struct inventory){.manifests = VEC_OF(struct held_manifest), .tags = VEC_OF(struct held_tag)};
-	return NULL;
-}
-
-struct err *inventory_refresh(struct inventory *v, bool *changed, size_t *fresh)
-{
-	int64_t now = 0;
-	TRY(records_generation(v->s, &now));
-	*fresh = v->manifests.len;
-	*changed = now != v->generation;
-	if (!*changed)
-		return NULL;
-	TRY(store_record_each(v->s, SPACE_MANIFEST, "", NULL, 0, add_row, v));
-	TRY(read_from(v, *fresh, NULL));
-	for (size_t i = *fresh; i < v->manifests.len; i++)
-		((struct held_manifest *)vec_at(&v->manifests, i))->kept = true;
-	v->generation = now;
 	return NULL;
 }
 
@@ -146,4 +149,67 @@ struct held_manifest *inventory_manifest(
 	AUTO_FREE char *key = mem_printf(STR_FMT "@%s", STR_ARG(repository), digest_text(d, text));
 	uintptr_t at = (uintptr_t)map_get_c(v->index, key);
 	return at ? vec_at(&v->manifests, at - 1) : NULL;
+}
+
+static void save(struct inventory *v, struct held_manifest *m)
+{
+	size_t at = (size_t)(m - (struct held_manifest *)vec_at(&v->manifests, 0));
+	m->kept = true;
+	vec_push_copy(&v->fresh, &at);
+}
+
+/* What those from this place on in fresh list, and what is about them. */
+static void save_families(struct inventory *v, size_t from)
+{
+	for (; from < v->fresh.len; from++) {
+		const struct held_manifest *m = fresh_at(v, from);
+		for (size_t i = 0; i < m->children.len; i++) {
+			struct held_manifest *child =
+				inventory_manifest(v, m->repository, vec_at(&m->children, i));
+			if (child && !child->kept)
+				save(v, child);
+		}
+		for (size_t i = 0; i < v->manifests.len; i++) {
+			struct held_manifest *about = vec_at(&v->manifests, i);
+			if (!about->kept && about->has_subject && digest_eq(&about->subject, &m->digest) &&
+				str_eq(about->repository, m->repository))
+				save(v, about);
+		}
+	}
+}
+
+void inventory_save(struct inventory *v, struct held_manifest *m)
+{
+	size_t from = v->fresh.len;
+	if (m->kept)
+		return;
+	save(v, m);
+	save_families(v, from);
+}
+
+/* The subject of what is put stays as well, so that no signature is of nothing. */
+static void save_subject(struct inventory *v, const struct held_manifest *m)
+{
+	struct held_manifest *subject =
+		m->has_subject ? inventory_manifest(v, m->repository, &m->subject) : NULL;
+	if (subject && !subject->kept)
+		save(v, subject);
+}
+
+struct err *inventory_refresh(struct inventory *v)
+{
+	int64_t now = 0;
+	vec_clear(&v->fresh);
+	TRY(records_generation(v->s, &now));
+	if (now == v->generation)
+		return NULL;
+	TRY(store_record_each(v->s, SPACE_MANIFEST, "", NULL, 0, add_row, v));
+	TRY(read_fresh(v, NULL));
+	for (size_t i = 0, n = v->fresh.len; i < n; i++) {
+		fresh_at(v, i)->kept = true;
+		save_subject(v, fresh_at(v, i));
+	}
+	save_families(v, 0);
+	v->generation = now;
+	return NULL;
 }

@@ -10,6 +10,7 @@ struct held_manifest {
 	char *key; /* <repository>@<digest> */
 	struct str repository;
 	struct digest digest;
+	int64_t put;  /* when it was put last: another time when it is put again */
 	int64_t told; /* when it was put or last asked for, to the hour */
 	bool has_subject;
 	struct digest subject;
@@ -36,19 +37,23 @@ struct inventory {
 	int64_t generation; /* of the registry when it was read */
 	struct vec manifests, tags;
 	struct map *index;  /* key of a manifest -> its place + 1 */
+	struct vec fresh;   /* of size_t: places of what the last refresh found or saved */
 	struct map *copies; /* repositories that are copies of an upstream's -> its name */
 };
 void inventory_fini(struct inventory *v);
 /* An unreadable manifest is an error: what it names cannot be known to be unused. */
 MUST_USE struct err *inventory_load(struct store *s, const struct cancel *cancel, struct inventory *out);
-/* In a transaction: add the manifests that were put since; *fresh is the place of the first of them. False:
- * nothing was put since it was read. */
-MUST_USE struct err *inventory_refresh(struct inventory *v, bool *changed, size_t *fresh);
+/* In a transaction: find the manifests that were put since, or put again, and save them. */
+MUST_USE struct err *inventory_refresh(struct inventory *v);
+/* m stays, with all that it lists and that is about it, and so on; adds what had not been kept to fresh. */
+void inventory_save(struct inventory *v, struct held_manifest *m);
 /* NULL if there is none. */
 struct held_manifest *inventory_manifest(
 	const struct inventory *v, struct str repository, const struct digest *d);
 
-/* retention.c: sets kept of all tags and manifests. */
+/* retention.c: is it a tag that clients make for what belongs to another manifest ("sha256-<hex>.sig")? */
+bool retention_attached(struct str tag, struct digest *subject);
+/* Sets kept of all tags and manifests. */
 void retention_choose(struct inventory *v, const struct registry_policy *p, const struct map *pinned);
 /* Why a tag that is not kept goes. Caller frees. */
 char *retention_why(const struct registry_policy *p, const struct held_tag *t);

@@ -74,11 +74,9 @@ static struct err *drop_one(struct prune *p, const char *key)
 static struct err *drop_batch(void *ctx)
 {
 	struct prune *p = ctx;
-	bool changed = false;
-	size_t fresh = 0;
-	TRY(inventory_refresh(p->v, &changed, &fresh));
-	for (size_t i = fresh; i < p->v->manifests.len; i++)
-		add_named(p, vec_at(&p->v->manifests, i));
+	TRY(inventory_refresh(p->v));
+	for (size_t i = 0; i < p->v->fresh.len; i++)
+		add_named(p, vec_at(&p->v->manifests, *(size_t *)vec_at(&p->v->fresh, i)));
 	for (size_t i = 0; i < BATCH && p->next < p->victims.len; i++)
 		TRY(drop_one(p, p->victims.ptr[p->next++]));
 	return NULL;

@@ -15,15 +15,14 @@ static char *digest_key(const char *repository, const struct digest *d)
 
 /* ---- descriptors as values ---- */
 
-static char *encode(const struct descriptor *d, int64_t at)
+static char *encode(const struct descriptor *d)
 {
 	char text[DIGEST_TEXT_MAX];
 	AUTO_JSON json_t *o = json_object();
 	json_object_set_new(o, "mediaType", json_text(d->media_type));
 	json_object_set_new(o, "digest", json_text(digest_text(&d->digest, text)));
 	json_object_set_new(o, "size", json_integer((json_int_t)d->size));
-	if (at)
-		json_object_set_new(o, "at", json_integer(at));
+	json_object_set_new(o, "at", json_integer(clock_now()));
 	return json_dump(o, false);
 }
 
@@ -66,7 +65,7 @@ struct err *records_tag_put(
 {
 	AUTO_FREE char *key = tag_key(repository, tag);
 	/* With the time, so that a tag is young again when it is set to what it was. */
-	AUTO_FREE char *value = encode(d, clock_now());
+	AUTO_FREE char *value = encode(d);
 	return put(s, SPACE_TAG, key, value, &d->digest);
 }
 
@@ -132,7 +131,8 @@ struct err *records_manifest_put(
 	struct store *s, const char *repository, const struct descriptor *d, const struct manifest *m)
 {
 	AUTO_FREE char *key = digest_key(repository, &d->digest);
-	AUTO_FREE char *value = encode(d, 0);
+	/* With the time, so that what is put again is young again, and a collection under way sees it. */
+	AUTO_FREE char *value = encode(d);
 	AUTO_BUF struct buf present = {0};
 	bool counted = false;
 	TRY(store_record_get(s, SPACE_MANIFEST, key, &present, &counted));

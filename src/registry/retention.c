@@ -32,7 +32,7 @@ static bool is_pinned(const struct choice *c, const char *key)
 	return c->pinned && map_has(c->pinned, str_c(key));
 }
 
-static bool attached_to(struct str tag, struct digest *subject)
+bool retention_attached(struct str tag, struct digest *subject)
 {
 	if (!str_starts(tag, ATTACHED) || tag.len < strlen(ATTACHED) + HEX_LEN)
 		return false;
@@ -70,7 +70,7 @@ static void choose_tags_of(struct choice *c, const struct retention_rule *r, str
 	vec_sort(tags, latest_first);
 	for (size_t i = 0; i < tags->len; i++) {
 		struct held_tag *t = *(struct held_tag **)vec_at(tags, i);
-		if (attached_to(t->tag, &subject))
+		if (retention_attached(t->tag, &subject))
 			continue;
 		digest_text(&t->digest, text);
 		AUTO_FREE char *by_digest = mem_printf(STR_FMT "@%s", STR_ARG(t->repository), text);
@@ -211,7 +211,7 @@ static bool keep_attached(struct choice *c)
 	struct digest subject;
 	for (size_t i = 0; i < c->v->tags.len; i++) {
 		struct held_tag *t = vec_at(&c->v->tags, i);
-		if (t->kept || t->copy || !attached_to(t->tag, &subject))
+		if (t->kept || t->copy || !retention_attached(t->tag, &subject))
 			continue;
 		const struct held_manifest *about = inventory_manifest(c->v, t->repository, &subject);
 		if (about && !about->kept)
@@ -303,7 +303,7 @@ char *retention_why(const struct registry_policy *p, const struct held_tag *t)
 	char age[CLOCK_TEXT_MAX], limit[CLOCK_TEXT_MAX];
 	if (t->copy)
 		return copy_why(t->copy, t->told);
-	if (attached_to(t->tag, &subject))
+	if (retention_attached(t->tag, &subject))
 		return mem_strdup("what it belongs to goes");
 	age_text(clock_now() - t->set, age);
 	if (!r)

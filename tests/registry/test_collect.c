@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "oci/images.h"
 #include "registry/collect.h"
+#include "registry/inventory.h"
 #include "registry/registry_internal.h"
 #include "registry/scrub.h"
 #include "registry/upkeep.h"
@@ -328,6 +329,131 @@ static void shared_children(void **state)
 	assert_false(has_manifest(f, "a", &other) || has_manifest(f, "a", &index));
 }
 
+/* ---- pushes while it is chosen and deleted ---- */
+
+struct push {
+	struct fixture *f;
+	struct descriptor d;
+	struct manifest m;
+	const char *repository, *tag; /* tag NULL: by digest alone */
+	bool done;
+};
+
+static void push_prepare(struct push *p, struct fixture *f, const struct descriptor *d, const char *tag)
+{
+	AUTO_BUF struct buf bytes = {0};
+	*p = (struct push){.f = f, .d = *d, .repository = "a", .tag = tag};
+	assert_ok(store_blob_read(f->s, &d->digest, MANIFEST_MAX, &bytes));
+	assert_ok(manifest_parse(buf_str(&bytes), NULL, &p->m));
+}
+
+static struct err *push_in_tx(void *ctx)
+{
+	struct push *p = ctx;
+	TRY(records_manifest_put(p->f->s, p->repository, &p->d, &p->m));
+	return p->tag ? records_tag_put(p->f->s, p->repository, p->tag, &p->d) : NULL;
+}
+
+/* As a client does that was told that all else is there. */
+static void push_meanwhile(void *ctx, const char *name, const char *why)
+{
+	struct push *p = ctx;
+	(void)name;
+	(void)why;
+	if (!p->done)
+		assert_ok(records_atomically(p->f->s, push_in_tx, p));
+	p->done = true;
+}
+
+static void collect_beside(struct push *p)
+{
+	AUTO(map_freep) struct map *pins = map_new(NULL);
+	struct registry_collect_options opt = {
+		.policy = &p->f->policy, .pinned = pins, .report = push_meanwhile, .ctx = p};
+	struct registry_collected did = {0};
+	assert_ok(registry_collect(p->f->s, &opt, NULL, &did));
+	assert_true(p->done);
+	manifest_fini(&p->m);
+}
+
+static bool has_layer(struct fixture *f, const char *repository, const char *text)
+{
+	struct digest d;
+	bool found = false;
+	digest_of(text, strlen(text), &d);
+	assert_ok(records_blob_has(f->s, repository, &d, &found));
+	return found;
+}
+
+static void index_gets_a_tag_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct push p;
+	struct descriptor children[2] = {image_of(f, "amd64"), image_of(f, "arm64")};
+	AUTO_FREE char *text = index_write(children, 2, NULL);
+	struct descriptor inner = put_manifest(f, text);
+	AUTO_FREE char *outer_text = index_write(&inner, 1, NULL);
+	struct descriptor outer = put_manifest(f, outer_text);
+	struct descriptor sbom = about(f, &children[1], "application/sbom");
+	tag(f, "a", "old", &outer);
+	tag(f, "a", "about", &sbom);
+	age(f, 40 * DAY);
+	bool deleted = false;
+	assert_ok(records_tag_delete(f->s, "a", "about", &deleted));
+	tag_aged(f, "a", "new", "new", 10);
+	add_rule(f, NULL, 1);
+	push_prepare(&p, f, &outer, "again");
+	collect_beside(&p);
+	assert_tags(f, "a", "again new");
+	assert_true(has_manifest(f, "a", &outer) && has_manifest(f, "a", &inner));
+	assert_true(has_manifest(f, "a", &children[0]) && has_manifest(f, "a", &children[1]));
+	assert_true(has_manifest(f, "a", &sbom));
+	assert_true(has_layer(f, "a", "amd64") && has_layer(f, "a", "arm64"));
+}
+
+static void manifest_is_put_again_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct push p;
+	struct descriptor old = image_of(f, "old");
+	tag_aged(f, "a", "old", "old", 40);
+	tag_aged(f, "a", "new", "new", 10);
+	add_rule(f, NULL, 1);
+	push_prepare(&p, f, &old, NULL);
+	collect_beside(&p);
+	assert_tags(f, "a", "new");
+	assert_true(has_manifest(f, "a", &old) && has_layer(f, "a", "old"));
+	/* For the grace, as if it had come for the first time. */
+	collect(f, NULL, false, NULL);
+	assert_true(has_manifest(f, "a", &old));
+	age(f, 40 * DAY);
+	f->policy.untagged = DAY;
+	collect(f, NULL, false, NULL);
+	assert_false(has_manifest(f, "a", &old));
+}
+
+static void manifest_comes_back_before_its_blobs_go(void **state)
+{
+	struct fixture *f = *state;
+	struct push p;
+	struct descriptor old = image_of(f, "old");
+	AUTO(inventory_fini) struct inventory v = {0};
+	AUTO(prune_fini) struct prune prune = {0};
+	bool deleted = false;
+	tag_aged(f, "a", "old", "old", 40);
+	assert_ok(inventory_load(f->s, NULL, &v));
+	assert_ok(records_manifest_delete(f->s, "a", &old.digest, &deleted));
+	assert_true(deleted);
+	assert_ok(prune_choose(&v, DAY, &prune));
+	assert_int_equal(prune.victims.len, 2);
+	push_prepare(&p, f, &old, NULL);
+	push_meanwhile(&p, NULL, NULL);
+	manifest_fini(&p.m);
+	assert_ok(prune_apply(&prune, NULL));
+	assert_int_equal(prune.dropped, 0);
+	assert_true(has_layer(f, "a", "old"));
+}
+
 static void untagged(void **state)
 {
 	struct fixture *f = *state;
@@ -477,6 +603,9 @@ static void scrub(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		FIXTURE_TEST(index_gets_a_tag_meanwhile),
+		FIXTURE_TEST(manifest_is_put_again_meanwhile),
+		FIXTURE_TEST(manifest_comes_back_before_its_blobs_go),
 		FIXTURE_TEST(newest_and_younger),
 		FIXTURE_TEST(images_are_counted),
 		FIXTURE_TEST(names_and_pins),
