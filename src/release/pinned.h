@@ -9,6 +9,7 @@
 
 /*
  * Adds the keys "<repository>:<tag>" and "<repository>@<digest>" of all pins, in the work tree and at the
- * main ref of each clone. A clone or a manifest that cannot be read is an error: what it pins is not known.
+ * main ref of each clone. A clone or a manifest that cannot be read, and a clone that pins nothing, is an
+ * error: what it pins is not known.
  */
 MUST_USE struct err *release_pinned(const struct strvec *clones, struct map *out);

@@ -228,6 +228,15 @@ def test_retention_waits_when_pins_are_unknown(serve, lab, tmp_path):
     assert len(server.json("/v2/homelab/app/tags/list")["tags"]) == 8
 
 
+def test_retention_waits_for_a_clone_of_another_namespace(serve, lab):
+    server = push_history(serve, RULES % lab.repo)
+    lab.write("cooper.yaml", "namespace: elsewhere\nmanifests: [manifests]\n")
+    lab.commit("another namespace")
+    said = cooper(server, "store", "gc", code=1)
+    assert "its manifests name no image below 127.0.0.1:5000/elsewhere/" in said
+    assert len(server.json("/v2/homelab/app/tags/list")["tags"]) == 8
+
+
 def test_retention_beside_serving(serve, lab):
     server = push_history(serve, (RULES % lab.repo).replace("gc: off", "gc: 1s"))
     wait_for(lambda: len(server.json("/v2/homelab/app/tags/list")["tags"]) == 4)
