@@ -61,7 +61,8 @@ static int latest_first(const void *a, const void *b)
 	return str_cmp(y->tag, x->tag);
 }
 
-/* By the rule alone; those that belong to another manifest are looked at when it is known what stays. */
+/* By the rule alone; those that belong to another manifest are neither young nor counted: they stay with that
+ * one, looked at when it is known what stays. */
 static void choose_tags_of(struct choice *c, const struct retention_rule *r, struct vec *tags)
 {
 	AUTO(map_freep) struct map *images = map_new(NULL);
@@ -70,17 +71,17 @@ static void choose_tags_of(struct choice *c, const struct retention_rule *r, str
 	vec_sort(tags, latest_first);
 	for (size_t i = 0; i < tags->len; i++) {
 		struct held_tag *t = *(struct held_tag **)vec_at(tags, i);
-		if (retention_attached(t->tag, &subject))
-			continue;
 		digest_text(&t->digest, text);
 		AUTO_FREE char *by_digest = mem_printf(STR_FMT "@%s", STR_ARG(t->repository), text);
+		t->kept =
+			matches_any(&r->keep_tags, t->tag) || is_pinned(c, t->key) || is_pinned(c, by_digest);
+		if (retention_attached(t->tag, &subject))
+			continue;
 		if (map_has(images, str_c(text)) || map_len(images) < r->keep_newest) {
 			map_set_c(images, text, c);
 			t->kept = true;
 		}
-		t->kept = t->kept || (r->keep_younger && t->set >= c->now - r->keep_younger) ||
-			  matches_any(&r->keep_tags, t->tag) || is_pinned(c, t->key) ||
-			  is_pinned(c, by_digest);
+		t->kept = t->kept || (r->keep_younger && t->set >= c->now - r->keep_younger);
 	}
 }
 

@@ -258,6 +258,30 @@ static void names_and_pins(void **state)
 	assert_int_equal(collect(f, NULL, false, NULL).tags, 1);
 }
 
+/* What a client attached stays without what it belongs to where a name keeps it. */
+static void attached_and_named(void **state)
+{
+	struct fixture *f = *state;
+	char hex[DIGEST_TEXT_MAX];
+	struct descriptor old = image_of(f, "old"), signature = image_of(f, "a signature by tag");
+	AUTO_FREE char *attached = mem_printf("sha256-%s.sig", digest_hex(&old.digest, hex));
+	AUTO_FREE char *pin = mem_printf("a:%s", attached);
+	tag_aged(f, "a", "old", "old", 40);
+	tag(f, "a", attached, &signature);
+	age(f, 40 * DAY);
+	tag_aged(f, "a", "new", "new", 10);
+	struct retention_rule *r = add_rule(f, NULL, 1);
+	collect(f, pin, false, NULL);
+	AUTO_FREE char *both = mem_printf("new %s", attached);
+	assert_tags(f, "a", both);
+	assert_true(has_manifest(f, "a", &signature));
+	strvec_push(&r->keep_tags, "*.sig");
+	tag(f, "a", "old", &old);
+	age(f, 40 * DAY);
+	collect(f, NULL, false, NULL);
+	assert_tags(f, "a", both);
+}
+
 static void grace(void **state)
 {
 	struct fixture *f = *state;
@@ -603,6 +627,7 @@ static void scrub(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		FIXTURE_TEST(attached_and_named),
 		FIXTURE_TEST(index_gets_a_tag_meanwhile),
 		FIXTURE_TEST(manifest_is_put_again_meanwhile),
 		FIXTURE_TEST(manifest_comes_back_before_its_blobs_go),
