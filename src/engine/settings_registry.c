@@ -43,13 +43,25 @@ static struct err *parse_quotas(struct registry_policy *p, const struct yaml_nod
 	for (size_t i = 0; i < map->count; i++) {
 		const struct yaml_node *key = map->keys[i];
 		uint64_t bytes = 0;
-		if (strchr(key->text, '/'))
+		bool named = repository_valid(str_c(key->text)) && !strchr(key->text, '/');
+		if (!named && !cstr_eq(key->text, "*"))
 			return wrong(path, key,
-				"a namespace is the first part of a repository's name, without a slash");
+				"a namespace is the first part of a repository's name, without a slash; or "
+				"*, "
+				"for all others");
 		TRY(yaml_get_size(map, key->text, path, &bytes));
 		struct registry_quota *q = vec_push(&p->quotas);
 		*q = (struct registry_quota){.namespace_ = mem_strdup(key->text), .bytes = bytes};
 	}
+	return NULL;
+}
+
+/* Of a key without a value, too. */
+static const struct yaml_node *key_of(const struct yaml_node *map, const char *name)
+{
+	for (size_t i = 0; i < map->count; i++)
+		if (cstr_eq(map->keys[i]->text, name))
+			return map->keys[i];
 	return NULL;
 }
 
@@ -63,6 +75,9 @@ static struct err *parse_rule(struct registry_policy *p, const struct yaml_node 
 	TRY(yaml_get_size(map, "keep-newest", path, &r->keep_newest));
 	TRY(get_duration(map, "keep-younger", path, NULL, &r->keep_younger));
 	/* A slip of the pen must not empty a registry. */
+	const struct yaml_node *said = key_of(map, "repositories");
+	if (said && !r->repositories.len)
+		return wrong(path, said, "an empty list of repositories: leave the key out for all");
 	if (!r->keep_newest && !r->keep_younger)
 		return wrong(path, map, "a rule of retention needs keep-newest or keep-younger");
 	return NULL;

@@ -309,6 +309,10 @@ def test_scrub(serve):
         ("registry: {quotas: {a/b: 1GB}}", "without a slash"),
         ("registry: {quotas: {a: much}}", "much"),
         ("registry: {pinned-in: [gitops]}", "absolute paths"),
+        ("registry: {retention: [{repositories: [], keep-newest: 1}]}", "empty list of repositories"),
+        ("registry: {retention: [{repositories: , keep-newest: 1}]}", "empty list of repositories"),
+        ("registry: {quotas: {Lab: 1GB}}", "first part of a repository's name"),
+        ('registry: {quotas: {"": 1GB}}', "first part of a repository's name"),
         ("registry: {quotas: 5}", "a map from namespace to size"),
     ],
 )
