@@ -13,7 +13,7 @@
 
 #define SMALL ((uint64_t)1 << 20)
 #define UNKNOWN UINT64_MAX
-/* A try that brought less than this counts as a failure in a row. */
+/* A try that got less than this beyond all before it counts as a failure in a row. */
 #define HEADWAY ((uint64_t)256 << 10)
 
 static const struct transfer_io no_io;
@@ -192,15 +192,18 @@ static struct err *fetch_rest(struct fetch *f, const struct call *base, struct h
 static struct err *fetch_large(struct fetch *f, const struct call *base)
 {
 	struct retry retry = {.endpoint = base->endpoint, .io = f->io};
+	/* The same first bytes again and again are no headway, though each time they come anew. */
+	uint64_t best = store_partial_size(f->partial);
 	while (f->size == UNKNOWN || store_partial_size(f->partial) < f->size) {
-		uint64_t before = store_partial_size(f->partial);
 		AUTO(http_response_fini) struct http_response r = {0};
 		f->own_status = false;
 		struct err *e = fetch_rest(f, base, &r);
 		if (!e)
 			return NULL;
-		if (store_partial_size(f->partial) > before + HEADWAY)
+		uint64_t got = store_partial_size(f->partial);
+		if (got > best + HEADWAY)
 			retry.tried = 0;
+		best = got > best ? got : best;
 		bool again = false;
 		struct err *stop = retry_wait(&retry, &r, f->own_status ? NULL : e, &again);
 		if (stop || !again)

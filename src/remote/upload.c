@@ -17,7 +17,7 @@
 #define CHUNK ((uint64_t)4 << 20)
 /* Smaller blobs are sent anew after a failure. */
 #define RESUME_MIN ((uint64_t)4 << 20)
-/* A try that brought less than this counts as a failure in a row. */
+/* A try that got less than this beyond all before it counts as a failure in a row. */
 #define HEADWAY ((uint64_t)256 << 10)
 #define OCTETS "Content-Type: application/octet-stream"
 
@@ -290,6 +290,7 @@ struct sending {
 	struct retry retry;
 	enum upload_way way; /* of whole blobs */
 	uint64_t have;       /* that the session has */
+	uint64_t best;       /* that any session had */
 	bool careful;        /* it was cut, so in chunks: registries keep little of a PUT that was */
 	bool anew;           /* no going on: the registry did not take what was to follow */
 };
@@ -332,12 +333,12 @@ static struct err *look_again(
 	TRY(arrived(u, done));
 	if (*done)
 		return NULL;
-	uint64_t before = s->have;
 	s->have = 0;
 	if (!s->anew)
 		TRY(ask_session(u, &s->have));
-	if (s->have > before + HEADWAY)
+	if (s->have > s->best + HEADWAY)
 		s->retry.tried = 0;
+	s->best = s->have > s->best ? s->have : s->best;
 	if (s->have)
 		return NULL;
 	cancel_session(u);
