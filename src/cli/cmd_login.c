@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/buf.h"
 #include "base/mem.h"
 #include "cli/cmds.h"
+#include "sys/file.h"
 
 #include <string.h>
 #include <termios.h>
@@ -12,7 +14,9 @@ struct login_args {
 };
 
 #define OPT(field) offsetof(struct login_args, field)
-#define PASSWORD_MAX 4096
+#define LINE_MAX_TEXT 4096
+/* Passwords may be files of keys, as with "_json_key". */
+#define PASSWORD_MAX ((size_t)64 << 10)
 
 static const struct option options[] = {
 	{"username", 'u', OPTION_TEXT, "NAME", OPT(username), "user name"},
@@ -26,7 +30,25 @@ static struct err *read_line(char *out, size_t size)
 {
 	if (!fgets(out, (int)size, stdin))
 		return err_new(ERR_USAGE, "standard input ended before the credentials");
-	out[strcspn(out, "\r\n")] = '\0';
+	size_t len = strcspn(out, "\r\n");
+	if (!out[len] && len == size - 1)
+		return err_new(ERR_USAGE, "a line is longer than %zu bytes", size - 2);
+	out[len] = '\0';
+	return NULL;
+}
+
+/* All there is, but for the end of the last line. */
+static struct err *read_password(struct buf *out)
+{
+	TRY(fd_read_all(STDIN_FILENO, PASSWORD_MAX, "the password on standard input", out));
+	if (str_ends(buf_str(out), "\n"))
+		buf_truncate(out, out->len - 1);
+	if (str_ends(buf_str(out), "\r"))
+		buf_truncate(out, out->len - 1);
+	if (!out->len)
+		return err_new(ERR_USAGE, "the password on standard input is empty");
+	if (memchr(out->ptr, '\0', out->len))
+		return err_new(ERR_USAGE, "the password on standard input has a NUL byte");
 	return NULL;
 }
 
@@ -56,13 +78,14 @@ static struct err *run_login(struct cli *c, void *args, const struct strvec *ope
 	AUTO(engine_closep) struct engine *eng = NULL;
 	struct remote *remote = NULL;
 	const struct transfer_io io = {.cancel = c->cancel};
-	char user[PASSWORD_MAX], password[PASSWORD_MAX];
+	char user[LINE_MAX_TEXT], password[LINE_MAX_TEXT];
+	AUTO_BUF struct buf given = {0};
 
 	if (la->password_stdin) {
 		if (!la->username)
 			return err_new(ERR_USAGE, "--password-stdin needs --username");
-		TRY(read_line(password, sizeof(password)));
-		la->password = password;
+		TRY(read_password(&given));
+		la->password = buf_cstr(&given);
 	}
 	if (!la->username) {
 		TRY(ask(c, "user name", false, user, sizeof(user)));

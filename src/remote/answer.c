@@ -63,7 +63,7 @@ static void words_of_json(const json_t *doc, struct buf *out)
 		add_text(out, "", json_string_value(json_object_get(doc, others[i])));
 }
 
-static bool is_html(const struct http_response *r)
+bool answer_is_html(const struct http_response *r)
 {
 	const char *type = http_response_header(r, "Content-Type", 0);
 	struct str body = str_trim(buf_str(&r->body));
@@ -77,7 +77,7 @@ char *answer_words(const struct http_response *r)
 	AUTO_JSON json_t *doc = parse_body(r);
 	if (json_is_object(doc)) {
 		words_of_json(doc, &out);
-	} else if (is_html(r)) {
+	} else if (answer_is_html(r)) {
 		buf_adds(&out, "a page of HTML, which a proxy or a web site sends, not a registry");
 	} else {
 		struct str rest = str_trim(buf_str(&r->body)), line;
@@ -203,7 +203,8 @@ static struct err *hint_for(const struct call *c, const struct http_response *r,
 	case 429:
 		return answer_limit(c->endpoint, r, e);
 	default:
-		return is_html(r) ? err_hint(e, "check that %s is the address of a registry", name) : e;
+		return answer_is_html(r) ? err_hint(e, "check that %s is the address of a registry", name)
+					 : e;
 	}
 }
 

@@ -34,12 +34,29 @@ static void plant(struct endpoint *ep, const char *user, const char *password)
 	pthread_mutex_unlock(&ep->auth_lock);
 }
 
+/* A registry that lets everybody read asks for nothing at /v2/: then they are shown unasked, so that wrong
+ * ones are refused here and not at the first push. */
+static bool show_unasked(struct endpoint *ep)
+{
+	pthread_mutex_lock(&ep->auth_lock);
+	bool unasked = !ep->challenged;
+	if (unasked)
+		ep->challenge.scheme = CHALLENGE_BASIC;
+	ep->challenged = true;
+	pthread_mutex_unlock(&ep->auth_lock);
+	return unasked;
+}
+
 static struct err *check(struct endpoint *ep, const struct transfer_io *io)
 {
 	const struct call c = {.endpoint = ep, .method = "GET", .path = "/v2/", .io = io};
 	AUTO(http_response_fini) struct http_response r = {0};
 	TRY(call_run(&c, &r));
-	if (r.status == 200)
+	if (r.status == 200 && show_unasked(ep)) {
+		http_response_fini(&r);
+		TRY(call_run(&c, &r));
+	}
+	if (r.status == 200 && !answer_is_html(&r))
 		return NULL;
 	if (r.status == 401 || r.status == 403) {
 		AUTO_FREE char *words = answer_words(&r);

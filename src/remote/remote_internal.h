@@ -133,6 +133,8 @@ int64_t answer_wait(const struct http_response *r);
 MUST_USE struct err *answer_error(const struct call *c, const struct http_response *r);
 /* The registry's code in an error body, "" if none: "BLOB_UNKNOWN". Caller frees. */
 char *answer_code(const struct http_response *r);
+/* A page of a web site or proxy. */
+bool answer_is_html(const struct http_response *r);
 /* The part of the body worth showing. Caller frees. */
 char *answer_words(const struct http_response *r);
 /* Where the next page is (caller frees), NULL at the end. It must be at the registry itself: the credentials

@@ -40,3 +40,59 @@ def test_the_same_first_bytes_again_and_again(bare, reg):
     reg.rules.append(rule)
     pull(bare, reg, "ended after 614400 of 1536000 bytes|no Content-Range")
     assert len(reg.asked("GET", sha256(layer))) <= 10
+
+
+# ---- logging in ----
+
+
+def secrets(reg):
+    """What was said in Authorization headers, decoded."""
+    return [base64.b64decode(head["Authorization"].removeprefix("Basic ")).decode() for _, _, head in reg.seen if "Authorization" in head]
+
+
+def basic(h):
+    return "Authorization" not in h.headers and h.answer(401, {"WWW-Authenticate": 'Basic realm="x"'})
+
+
+@pytest.fixture
+def login(bare, reg, tmp_path):
+    def run(password="b\n", code=0):
+        return bare("login", reg.host, "-u", "dev", "--password-stdin", input=password, code=code, env={"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")})
+
+    run.file = tmp_path / "auth.json"
+    return run
+
+
+@pytest.mark.parametrize("password", ['{\n  "type": "service_account",\n  "key": "x"\n}', "t" * 9000, " spaces "], ids=["a file of a key", "a long token", "spaces"])
+def test_the_whole_of_standard_input_is_the_password(reg, login, password):
+    reg.rules.append(basic)
+    login(password + "\n")
+    assert secrets(reg)[-1] == f"dev:{password}"
+
+
+@pytest.mark.parametrize("password", ["", "\n", "a\0b", "t" * 70000], ids=["nothing", "an empty line", "NUL", "too long"])
+def test_what_is_no_password(reg, login, password):
+    reg.rules.append(basic)
+    assert "standard input" in login(password, code=None).err
+    assert not reg.seen and not login.file.exists()
+
+
+def test_a_page_is_no_registry(reg, login):
+    def rule(h):
+        if h.path == "/v2/":
+            return h.answer(302, {"Location": "/login"})
+        return h.answer(200, {"Content-Type": "text/html"}, b"<!DOCTYPE html><p>Please log in")
+
+    reg.rules.append(rule)
+    assert "page of HTML" in login(code=1).err
+    assert not login.file.exists()
+
+
+def test_wrong_passwords_of_a_registry_that_all_may_read(reg, login):
+    """It asks for nothing at /v2/, so they have to be shown to it."""
+    right = base64.b64encode(b"dev:right").decode()
+    reg.rules.append(lambda h: h.headers.get("Authorization", f"Basic {right}") != f"Basic {right}" and h.answer(401, {"WWW-Authenticate": 'Basic realm="x"'}))
+    assert "was refused" in login("wrong\n", code=1).err
+    assert not login.file.exists()
+    login("right\n")
+    assert login.file.exists()
