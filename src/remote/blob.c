@@ -241,6 +241,9 @@ static struct err *open_partial(struct fetch *f)
 	/* Another place may say otherwise. */
 	if (f->to && !f->resumed)
 		f->size = UNKNOWN;
+	/* It may be all there is, and a range from its end is one that some get wrong beyond a plain 416. */
+	if (f->size == UNKNOWN && f->resumed)
+		TRY(store_partial_truncate(f->partial, store_partial_size(f->partial) - 1));
 	return store_partial_size(f->partial) > f->size ? begin_anew(f) : NULL;
 }
 

@@ -490,6 +490,73 @@ def test_killed_while_it_comes(serve, proxy):
     cooper(server, "store", "verify")
 
 
+@pytest.mark.slow
+def test_killed_over_and_over(serve, proxy, upstream):
+    """At any moment of pulls of several images: what is stored is sound, and what was begun goes on."""
+    dice = random.Random(23)
+    images = {}
+    for i in range(6):
+        layer = dice.randbytes(2 << 20)
+        images[f"killed/app{i}"] = (upstream.push_image(f"killed/app{i}", "1", layer), layer)
+    proxy.fault("GET", BLOB, fp.slow(20 << 20, piece=1 << 16), times=-1)
+    server = serve(tag_ttl="1s")
+    server.stop()
+
+    def pull(repo):
+        manifest, layer = images[repo]
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            answer = server.request("GET", manifest_path("1", f"hub/{repo}"))
+            assert answer.status == 200 and answer.body == manifest
+            answer = server.request("GET", blob_path(layer, f"hub/{repo}"))
+            assert answer.body == layer, (answer.status, answer.body[:500])
+
+    for _ in range(12):
+        server.start()
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            pulls = [pool.submit(pull, repo) for repo in images]
+            time.sleep(dice.random() / 4)
+            server.kill()
+            for p in pulls:
+                p.result()
+        cooper(server, "store", "verify")
+    server.start()
+    for repo in images:
+        pull(repo)
+    proxy.fault("GET|HEAD", "", fp.not_http(), times=-1)
+    for repo, (_, layer) in images.items():
+        assert server.request("GET", blob_path(layer, f"hub/{repo}")).body == layer
+    server.stop()
+    cooper(server, "store", "gc")
+    cooper(server, "store", "verify")
+
+
+@pytest.mark.slow
+def test_collected_while_it_comes(serve, proxy, upstream):
+    """Collections and the scrub run all the time, and nobody who pulls sees any of it."""
+    server = serve(more=", gc: 1s, grace: 1h, scrub: 4s", tag_ttl="off", keep="1s")
+    dice, end = random.Random(29), time.monotonic() + 6
+    layers = [dice.randbytes(1 << 20) for _ in range(8)]
+    manifests = [upstream.push_image(f"gc/app{i}", "1", layer) for i, layer in enumerate(layers)]
+    proxy.fault("GET", BLOB, fp.slow(4 << 20, piece=1 << 16), times=-1)
+
+    def pull(i):
+        rounds = 0
+        while time.monotonic() < end or not rounds:
+            repo = f"hub/gc/app{i}"
+            assert server.request("GET", manifest_path("1", repo)).body == manifests[i]
+            assert server.request("GET", blob_path(layers[i], repo)).body == layers[i]
+            server.request("DELETE", manifest_path(digest(manifests[i]), repo))
+            server.request("DELETE", blob_path(layers[i], repo))
+            rounds += 1
+        return rounds
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(pull, range(8)))
+    server.stop()
+    cooper(server, "store", "gc")
+    cooper(server, "store", "verify")
+
+
 def test_stops_while_it_comes(serve, proxy):
     server, go_on = serve(), threading.Event()
     proxy.fault("GET", BLOB, held(4 << 20, go_on))
@@ -511,8 +578,17 @@ def test_what_an_earlier_process_left_is_wrong(serve, proxy):
     with contextlib.suppress(http.client.HTTPException), getting(server, blob_path()) as answer:
         assert answer.read() == LAYER
     until(lambda: server.request("GET", blob_path()).body == LAYER)
-    assert [h["Range"] for _, _, h in proxy.headers if "Range" in h] == [f"bytes={1 << 20}-"]
+    assert [h["Range"] for _, _, h in proxy.headers if "Range" in h] == [f"bytes={(1 << 20) - 1}-"]
     cooper(server, "store", "verify")
+
+
+def test_all_of_it_is_there_but_its_end(serve, proxy):
+    """Killed before it was given its name: docker-registry must not be asked for what comes after the end."""
+    server = serve()
+    with open(f"{server.home}/partial/pull-{digest(LAYER)}", "wb") as f:
+        f.write(LAYER)
+    assert server.request("GET", blob_path()).body == LAYER
+    assert [h["Range"] for _, _, h in proxy.headers if "Range" in h] == [f"bytes={len(LAYER) - 1}-"]
 
 
 @pytest.mark.slow
