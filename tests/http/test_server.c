@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -62,10 +63,14 @@ static struct err *t_next(void *ctx, void *p, size_t *len)
 	struct ticks *t = ctx;
 	if (t->pause && t->left < 2)
 		usleep(2200000);
-	if (t->left-- == 0)
+	char text[32];
+	if (t->left-- == 0) {
 		*len = 0;
-	else
-		*len = (size_t)snprintf(p, *len, "tick %d\n", t->left);
+		return NULL;
+	}
+	size_t n = (size_t)snprintf(text, sizeof(text), "tick %d\n", t->left);
+	*len = n < *len ? n : *len;
+	memcpy(p, text, *len);
 	return NULL;
 }
 
@@ -114,6 +119,21 @@ static struct err *t_end(void *ctx, struct http_exchange *x, void *state)
 		t->left = 2;
 		t->pause = true;
 		http_answer_stream(x, 200, t_next, t_done, t);
+	} else if (cstr_eq(path, "/silent-sized")) {
+		struct ticks *t = calloc(1, sizeof(*t));
+		t->left = 2;
+		t->pause = true;
+		usleep(2200000);
+		http_restart_idle(x);
+		http_answer_stream_sized(x, 200, 2 * strlen("tick 0\n"), t_next, t_done, t);
+	} else if (cstr_eq(path, "/short-sized")) {
+		struct ticks *t = calloc(1, sizeof(*t));
+		t->left = 2;
+		http_answer_stream_sized(x, 200, 1000, t_next, t_done, t);
+	} else if (cstr_eq(path, "/endless-sized")) {
+		struct ticks *t = calloc(1, sizeof(*t));
+		t->left = INT_MAX;
+		http_answer_stream_sized(x, 200, UINT64_C(1) << 40, t_next, t_done, t);
 	} else if (cstr_eq(path, "/slow")) {
 		usleep(300000);
 		http_answer(x, 200, STR("slow"));
@@ -396,6 +416,41 @@ static void test_silent_stream(void **state)
 	server = saved;
 }
 
+static void hear_until_closed(int fd, struct buf *in)
+{
+	char part[4096];
+	for (ssize_t n; (n = recv(fd, part, sizeof(part), 0)) > 0;)
+		buf_add(in, part, (size_t)n);
+}
+
+/* One whose length is told: what the server waits for is not held against the peer, what the peer waits for
+ * is.
+ */
+static void test_sized_stream(void **state)
+{
+	(void)state;
+	struct http_server *mine = NULL, *saved = server;
+	const struct http_server_options opt = {.listen = "127.0.0.1:0", .idle_timeout_s = 1};
+	ok(http_server_start(&opt, &handler, &mine));
+	server = mine;
+	AUTO_BUF struct buf in = {0}, cut = {0}, rest = {0};
+	AUTO_FD int fd = dial();
+	say(fd, "GET /silent-sized" END);
+	hear_until_closed(fd, &in);
+	assert_non_null(strstr(buf_cstr(&in), "Content-Length: 14\r\n"));
+	assert_non_null(strstr(buf_cstr(&in), "\r\n\r\ntick 1\ntick 0\n"));
+	AUTO_FD int part = dial();
+	say(part, "GET /short-sized" END);
+	hear_until_closed(part, &cut);
+	assert_non_null(strstr(buf_cstr(&cut), "Content-Length: 1000\r\n"));
+	AUTO_FD int idle = dial();
+	say(idle, "GET /endless-sized" END);
+	usleep(3500000);
+	hear_until_closed(idle, &rest);
+	http_server_stop(mine, 0);
+	server = saved;
+}
+
 static void test_start_errors(void **state)
 {
 	(void)state;
@@ -430,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_vanishing_peer),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_silent_stream),
+		cmocka_unit_test(test_sized_stream),
 		cmocka_unit_test(test_start_errors),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
