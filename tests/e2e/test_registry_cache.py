@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The registry as a cache of another one, which is reached through a proxy that breaks things: what clients get, who is
-asked, and that nothing is stored or answered whole that was not verified.
+The registry as a cache of another one: what is fetched and when, who is asked, what is kept, who may what.
 """
 
 import concurrent.futures
@@ -19,126 +18,12 @@ import pytest
 
 import fault_proxy as fp
 import registry_server as rs
-from conftest import BIN, running_docker_registry
-from registry_server import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, code, descriptor, digest, encode, image_manifest
+from cache_lab import BLOB, LAYER, NAME, Upstream, asked, blob_path, cooper, getting, held, log_has, manifest_path, until, values
+from cache_lab import proxy, serve, upstream  # noqa: F401, fixtures
+from conftest import BIN
+from registry_server import OCI_INDEX, OCI_MANIFEST, code, descriptor, digest, encode
 
 pytestmark = pytest.mark.skipif(rs.program() is None or not rs.program()[1], reason="of the whole program only")
-
-DAY = 86400
-LAYER = random.Random(11).randbytes(6 << 20)
-BLOB = r"/blobs/sha256:"
-NAME = "library/app"
-
-
-class Upstream(rs.Server):
-    """A real registry somewhere, which pushes go to."""
-
-    def __init__(self, host):
-        super().__init__("unused")
-        self.port = int(host.rpartition(":")[2])
-
-    def push_blob(self, repo, data, algorithm="sha256"):
-        location = re.sub(r"^http://[^/]*", "", self.start_upload(repo))
-        assert self.request("PUT", rs.with_query(location, digest=digest(data)), data).status == 201
-        return digest(data)
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory):
-    """Debian's docker-registry with library/app:1, an image of one large layer."""
-    with running_docker_registry(tmp_path_factory.mktemp("upstream") / "r") as address:
-        server = Upstream(address)
-        server.manifest = server.push_image(NAME, "1", LAYER)
-        yield server
-
-
-@pytest.fixture
-def proxy(upstream):
-    with fp.fault_proxy(upstream.host) as p:
-        yield p
-
-
-@pytest.fixture
-def serve(tmp_path, proxy, monkeypatch):
-    """serve(cache settings..., more="...") starts a cache of the proxy below hub/; all are ended."""
-    running = []
-
-    def start(more="", home="store", days_ago=0, **settings):
-        monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)
-        if days_ago:
-            monkeypatch.setenv("COOPER_FAKE_TIME", str(int(time.time()) - days_ago * DAY))
-        one = {"upstream": proxy.host, "prefix": "hub", **{k.replace("_", "-"): v for k, v in settings.items()}}
-        server = rs.Server(tmp_path / home, f"registry: {{cache: [{json.dumps(one)}]{more}}}").start()
-        monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)
-        running.append(server)
-        return server
-
-    yield start
-    for s in running:
-        if s.process:
-            s.stop()
-
-
-def cooper(server, *args, code=0):
-    done = subprocess.run(
-        [BIN, *args, "--config", server.home + ".yaml"], env={**os.environ, "COOPER_HOME": server.home}, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done.stdout + done.stderr
-
-
-def blob_path(data=LAYER, repo=f"hub/{NAME}"):
-    return f"/v2/{repo}/blobs/{digest(data)}"
-
-
-def manifest_path(reference="1", repo=f"hub/{NAME}"):
-    return f"/v2/{repo}/manifests/{reference}"
-
-
-def log_has(server, pattern, seconds=10):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if re.search(pattern, "".join(server.log)):
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def asked(proxy, pattern=""):
-    """How many requests the upstream got whose "METHOD path" has the pattern."""
-    with proxy.lock:
-        return sum(bool(re.search(pattern, f"{method} {path}")) for method, path, _ in proxy.headers)
-
-
-def until(what, seconds=30):
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.05)
-
-
-def held(n, go_on):
-    """The first n bytes of the body, and the rest when go_on is set."""
-
-    def act(h):
-        answer = h.forward()
-        h.send_head(answer)
-        h.wfile.write(answer.body[:n])
-        h.wfile.flush()
-        go_on.wait(60)
-        h.wfile.write(answer.body[n:])
-
-    return act
-
-
-@contextlib.contextmanager
-def getting(server, path, headers=None):
-    connection = server.connect()
-    try:
-        connection.request("GET", path, headers=headers or {})
-        yield connection.getresponse()
-    finally:
-        connection.close()
 
 
 # ---- what is fetched, and when ----
@@ -283,9 +168,64 @@ def test_who_goes_away_ends_nothing(serve, proxy):
     assert asked(proxy, "/blobs/") == before
 
 
-def values(server):
-    lines = server.request("GET", "/metrics").body.decode().splitlines()
-    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
+def test_one_blob_of_two_repositories(serve, upstream, proxy):
+    """Who asks by the other one waits, and gets it when the upstream has it there, too."""
+    upstream.push_image("twin/app", "1", LAYER)
+    server, go_on = serve(), threading.Event()
+    proxy.fault("GET", BLOB, held(4 << 20, go_on))
+    with getting(server, blob_path()) as answer, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        answer.read(100)
+        twin = pool.submit(server.request, "GET", blob_path(LAYER, "hub/twin/app"))
+        none = pool.submit(server.request, "GET", blob_path(LAYER, "hub/none/app"))
+        time.sleep(0.2)
+        assert not twin.done() and not none.done()
+        go_on.set()
+        assert twin.result().body == LAYER and none.result().status == 404
+    assert asked(proxy, f"GET .*{BLOB}") == 1 and asked(proxy, f"HEAD .*{BLOB}") == 2
+
+
+def test_only_so_many_downloads_at_once(serve, upstream, proxy):
+    blobs = [bytes([i]) * 1000 for i in range(12)]
+    for data in blobs:
+        upstream.push_blob(NAME, data)
+    server, go_on = serve(), threading.Event()
+    proxy.fault("GET", BLOB, held(500, go_on), times=-1)
+    with contextlib.ExitStack() as gone, concurrent.futures.ThreadPoolExecutor(11) as pool:
+        answers = [pool.submit(server.request, "GET", blob_path(data)) for data in blobs[:11]]
+        until(lambda: asked(proxy, f"GET .*{BLOB}") == 8)
+        leaving = gone.enter_context(contextlib.closing(server.connect()))
+        leaving.request("GET", blob_path(blobs[11]))
+        time.sleep(0.2)
+        waiting = values(server)
+        assert waiting['cooper_cache_downloads{upstream="%s"}' % proxy.host] == 8 and asked(proxy, f"GET .*{BLOB}") == 8
+        go_on.set()
+        assert [a.result().body for a in answers] == blobs[:11]
+
+
+def test_blobs_elsewhere(serve, upstream, proxy):
+    """Large registries send clients to a storage service."""
+    server = serve()
+    proxy.fault("GET|HEAD", BLOB, fp.redirect(f"http://localhost:{upstream.port}{{path}}"), times=-1)
+    assert server.request("HEAD", blob_path()).getheader("Content-Length") == str(len(LAYER))
+    assert server.request("GET", blob_path()).body == LAYER
+
+
+def test_a_mirror_of_the_upstream_with_wrong_bytes(tmp_path, upstream, proxy):
+    with fp.fault_proxy(upstream.host) as mirror:
+        settings = {
+            "registry": {"cache": [{"upstream": proxy.host, "prefix": "hub"}]},
+            "registries": {proxy.host: {"mirrors": [mirror.host]}},
+        }
+        server = rs.Server(tmp_path / "store", json.dumps(settings)).start()
+        try:
+            mirror.fault("GET", BLOB, fp.wrong_byte(5_000_000), times=-1)
+            # Some of it was sent before it was found out.
+            with contextlib.suppress(http.client.HTTPException), getting(server, blob_path()) as answer:
+                assert answer.read() == LAYER
+            until(lambda: server.request("GET", blob_path()).body == LAYER)
+            assert asked(mirror, f"GET .*{BLOB}") == 1 and asked(proxy, f"GET .*{BLOB}") == 1
+        finally:
+            server.stop()
 
 
 def test_metrics(serve, proxy):
@@ -301,174 +241,6 @@ def test_metrics(serve, proxy):
     assert of("requests_total", result="miss") == 1 and of("requests_total", result="hit") == 1
     assert of("requests_total", result="failed") == 1 and of("errors_total", error="not_found") == 1
     assert of("upstream_bytes_total") == len(LAYER) and of("downloads") == 0
-
-
-# ---- faults ----
-
-
-FINISHES = {
-    "cut twice": ("GET", BLOB, fp.truncate(1 << 20), 2),
-    "reset": ("GET", BLOB, fp.truncate(1 << 20, reset=True), 1),
-    "500": ("GET", BLOB, fp.status(500), 2),
-    "manifest 500": ("GET|HEAD", "/manifests/", fp.status(500), 1),
-    "manifest cut": ("GET", "/manifests/", fp.truncate(100), 2),
-    "no length": ("GET", BLOB, fp.says_length(lambda n: None), -1),
-    "head without digest": ("HEAD", "/manifests/", fp.change(lambda a, h: a.set("Docker-Content-Digest", None)), -1),
-    "one hop": ("GET", r"sha256:[0-9a-f]+\Z", fp.redirect("{path}?again=1"), -1),
-    "answers lost": ("GET|HEAD", "", fp.lose_answer(), 1),
-}
-
-
-@pytest.mark.parametrize("case", FINISHES)
-def test_client_does_not_see(serve, upstream, proxy, case):
-    server = serve()
-    method, path, act, times = FINISHES[case]
-    proxy.fault(method, path, act, times)
-    assert server.request("GET", manifest_path()).body == upstream.manifest
-    assert server.request("GET", blob_path()).body == LAYER
-    cooper(server, "store", "verify")
-    if case == "cut twice":
-        starts = [h["Range"] for _, _, h in proxy.headers if "Range" in h]
-        assert len(starts) == 2 and all(int(s[6:-1]) >= 1 << 20 for s in starts), starts
-
-
-TOLD = {
-    "429": ("GET|HEAD", fp.status(429, {"Retry-After": "77"}), 429, "TOOMANYREQUESTS", "limits how much is pulled"),
-    "401": ("GET|HEAD", fp.status(401, {"WWW-Authenticate": 'Basic realm="x"'}), 403, "DENIED", "cooper login 127.0.0.1"),
-    "403": ("GET|HEAD", fp.status(403), 403, "DENIED", "cooper login 127.0.0.1"),
-    "404": ("GET|HEAD", fp.status(404), 404, "_UNKNOWN", "answer is 404"),
-    "500": ("GET|HEAD", fp.status(500), 502, "UNAVAILABLE", "answer is 500"),
-    "redirects": ("GET|HEAD", fp.redirect("{path}"), 502, "UNAVAILABLE", "redirect"),
-    "no http": ("GET|HEAD", fp.not_http(), 502, "UNAVAILABLE", "127.0.0.1"),
-    "silence": ("GET|HEAD", lambda h: time.sleep(4), 504, "UNAVAILABLE", "127.0.0.1"),
-    "packed": ("GET", fp.gzipped(), 502, "UNAVAILABLE", "gzip"),
-}
-
-
-@pytest.mark.parametrize("what", ["manifests", "blobs"])
-@pytest.mark.parametrize("case", TOLD)
-def test_client_is_told(serve, upstream, proxy, case, what):
-    method, act, status, name, words = TOLD[case]
-    server = serve(timeout="1s")
-    path = manifest_path() if what == "manifests" else blob_path()
-    proxy.fault(method, f"/{what}/", act, times=-1)
-    answer = server.request("GET", path)
-    assert answer.status == status and name in code(answer), (answer.status, answer.body)
-    assert proxy.host in answer.body.decode() and words in answer.body.decode(), answer.body
-    assert (answer.getheader("Retry-After") == "77") == (case == "429")
-    # Not for ever.
-    proxy.faults.clear()
-    if case == "404":
-        return
-    assert server.request("GET", path).body in (upstream.manifest, LAYER)
-    cooper(server, "store", "verify")
-
-
-WRONG = {
-    "a byte": fp.wrong_byte(5_000_000),
-    "the last byte": fp.wrong_byte(-1),
-    "another blob": fp.change(lambda a, h: setattr(a, "body", bytes(len(a.body)))),
-    "too few": fp.change(lambda a, h: setattr(a, "body", a.body[:-10])),
-    "unsaid length": lambda h: fp.says_length(lambda n: None)(wrong_handler(h)),
-}
-
-
-def wrong_handler(h):
-    forward = h.forward
-
-    def change():
-        answer = forward()
-        answer.body = answer.body[:-1] + bytes([answer.body[-1] ^ 1])
-        return answer
-
-    h.forward = change
-    return h
-
-
-@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.sanitize if c == "a byte" else ()) for c in WRONG])
-def test_wrong_bytes_are_neither_kept_nor_answered_whole(serve, proxy, case):
-    server = serve()
-    proxy.fault("GET", BLOB, WRONG[case], times=-1)
-    for headers in ({}, {"Range": "bytes=100-199"}):
-        with getting(server, blob_path(), headers) as answer:
-            if answer.status == 502:  # that was known before a byte was sent
-                continue
-            with pytest.raises(http.client.HTTPException):
-                whole = answer.read()
-                raise AssertionError(f"an answer of {len(whole)} bytes")
-    assert log_has(server, rf"cache of {proxy.host}: fetching {proxy.host}/{NAME}@{digest(LAYER)}.* should be|expected")
-    assert not os.path.exists(f"{server.home}/blobs/sha256/{digest(LAYER)[7:9]}/{digest(LAYER)[7:]}")
-    cooper(server, "store", "verify")
-    proxy.faults.clear()
-    assert server.request("GET", blob_path()).body == LAYER
-
-
-def test_wrong_manifest(serve, upstream, proxy):
-    server = serve()
-    proxy.fault("GET", "/manifests/", fp.wrong_byte())
-    answer = server.request("GET", manifest_path())
-    assert answer.status == 502 and f"should be {digest(upstream.manifest)}" in answer.body.decode()
-    assert server.request("GET", manifest_path()).body == upstream.manifest
-
-
-# ---- an upstream that cannot be asked ----
-
-
-@pytest.mark.parametrize("fault", [fp.not_http(), fp.status(500), fp.status(429, {"Retry-After": "900"}), fp.status(401)])
-def test_what_is_here_is_answered(serve, upstream, proxy, fault):
-    server = serve(tag_ttl="off")
-    assert server.request("GET", manifest_path()).getheader("Warning") is None
-    proxy.fault("GET|HEAD", "", fault, times=-1)
-    for method in ("GET", "HEAD", "GET"):
-        answer = server.request(method, manifest_path())
-        assert answer.status == 200 and re.fullmatch(r'299 - ".*"', answer.getheader("Warning")) and proxy.host in answer.getheader("Warning")
-    # By digest nobody has to be asked.
-    before = asked(proxy)
-    answer = server.request("GET", manifest_path(digest(upstream.manifest)))
-    assert answer.body == upstream.manifest and answer.getheader("Warning") is None and asked(proxy) == before
-    listed = server.request("GET", f"/v2/hub/{NAME}/tags/list")
-    assert json.loads(listed.body)["tags"] == ["1"] and listed.getheader("Warning")
-    assert server.request("GET", manifest_path("other")).status in (403, 429, 502)
-
-
-def test_lists(serve, upstream, proxy):
-    server = serve()
-    for tag in ("a", "b", "c", "d"):
-        upstream.push_image("lists/app", tag, b"x")
-    assert server.json("/v2/hub/lists/app/tags/list") == {"name": "hub/lists/app", "tags": ["a", "b", "c", "d"]}
-    # docker-registry knows nothing of n= and last=.
-    answer = server.request("GET", "/v2/hub/lists/app/tags/list?n=2")
-    assert json.loads(answer.body)["tags"] == ["a", "b"]
-    following = re.fullmatch(r'<(.*)>; rel="next"', answer.getheader("Link")).group(1)
-    answer = server.request("GET", following)
-    assert json.loads(answer.body)["tags"] == ["c", "d"] and answer.getheader("Link") is None
-    assert server.request("GET", "/v2/hub/lists/none/tags/list").status == 404
-    # It has no referrers either: clients are to look for the tag.
-    assert server.request("GET", f"/v2/hub/lists/app/referrers/{digest(b'x')}").status == 404
-
-
-def test_lists_of_a_registry_that_has_them(serve, proxy, tmp_path):
-    origin = rs.Server(tmp_path / "origin").start()
-    try:
-        proxy.upstream = origin.host
-        server = serve()
-        subject = origin.push_image("signed/app", "1", b"x")
-        for kind in ("sbom", "sig"):
-            origin.push_image("signed/app", kind, kind.encode(), subject=descriptor(subject, OCI_MANIFEST), artifactType=f"application/{kind}")
-        path = f"/v2/hub/signed/app/referrers/{digest(subject)}"
-        assert {m["artifactType"] for m in server.json(path)["manifests"]} == {"application/sbom", "application/sig"}
-        answer = server.request("GET", path + "?artifactType=application/sig")
-        assert [m["artifactType"] for m in json.loads(answer.body)["manifests"]] == ["application/sig"]
-        assert answer.getheader("OCI-Filters-Applied") == "artifactType"
-        answer = server.request("GET", "/v2/hub/signed/app/tags/list?n=1")
-        assert json.loads(answer.body)["tags"] == ["1"] and "last=1" in answer.getheader("Link")
-        # What was fetched is known when nobody can be asked.
-        assert server.request("GET", manifest_path("sig", "hub/signed/app")).status == 200
-        proxy.fault("GET|HEAD", "", fp.not_http(), times=-1)
-        answer = server.request("GET", path)
-        assert [m["artifactType"] for m in json.loads(answer.body)["manifests"]] == ["application/sig"] and answer.getheader("Warning")
-    finally:
-        origin.stop()
 
 
 # ---- on disk ----

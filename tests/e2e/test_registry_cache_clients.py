@@ -13,9 +13,9 @@ import pytest
 
 import fault_proxy as fp
 import registry_server as rs
+from cache_lab import NAME, Upstream, asked
 from conftest import DOCKER, Cooper, running_docker_registry
 from go_tools import go_tool
-from test_registry_cache import NAME, Upstream, asked
 from test_registry_clients import containerd  # noqa: F401, a fixture
 from test_registry_peers import layout_digest, make_layout, needs, run
 from test_server_auth import ask, basic, make_token
