@@ -1,7 +1,7 @@
 # A thin front: Meson and Ninja do the work, scripts/ the rest.
 BUILD ?= build
 
-.PHONY: build demo test lint format fuzz bench endurance clean deps help
+.PHONY: build demo test lint format fuzz bench bench-registry endurance clean deps help
 
 build: deps-build $(BUILD)/build.ninja
 	@ninja -C $(BUILD) cooper cooper.1
@@ -30,7 +30,10 @@ fuzz:
 	@scripts/fuzz.sh
 
 bench:
-	@scripts/bench.sh
+	@scripts/bench.sh bench.py
+
+bench-registry:
+	@scripts/bench.sh registry.py
 
 endurance:
 	@scripts/endurance.sh
@@ -39,4 +42,4 @@ clean:
 	@rm -rf $(BUILD) build-*
 
 help:
-	@sed -n 's/^\([a-z]*\):.*/make \1/p' Makefile | sort -u
+	@sed -n 's/^\([a-z-]*\):.*/make \1/p' Makefile | sort -u

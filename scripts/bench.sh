@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The benchmark against peers; see bench/bench.py for what can be chosen.
+# A benchmark against peers, scripts/bench.sh bench.py|registry.py: see there for what can be chosen.
 set -eu
 cd "$(dirname "$0")/.."
-scripts/deps.sh build test
+scripts/deps.sh build test bench
 make -s build
-[ -n "${CASES:-}" ] || /usr/bin/python3 bench/provenance.py
-exec /usr/bin/python3 bench/bench.py
+[ -n "${CASES:-}" ] || [ "$1" != bench.py ] || /usr/bin/python3 bench/provenance.py
+exec /usr/bin/python3 "bench/$1"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Install what is missing: scripts/deps.sh [build] [test] [demo]. Does nothing, quickly, when all is there.
+# Install what is missing: scripts/deps.sh [build] [test] [demo] [bench]. Does nothing, quickly, when all is there.
 set -eu
 
 # "a|b": either will do, the first is installed.
@@ -10,6 +10,7 @@ libarchive-dev liblzma-dev libbz2-dev zlib1g-dev nettle-dev
 libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev libmicrohttpd-dev libgit2-dev ca-certificates'
 test='clang clang-format clang-tidy libclang-rt-dev|libclang-rt-14-dev libcmocka-dev shellcheck python3 python3-pytest python3-jsonschema
 skopeo buildah runc docker.io docker-registry nginx-light mmdebstrap busybox-static uidmap git curl openssl python3-venv nix-bin'
+bench='wrk'
 demo='mmdebstrap skopeo git curl python3 python3-venv tar uidmap'
 
 say() { printf 'cooper: %s\n' "$*" >&2; }
@@ -27,8 +28,9 @@ for group in "${@:-build}"; do
 	build) wanted="$wanted $build" ;;
 	test) wanted="$wanted $test" ;;
 	demo) wanted="$wanted $demo" ;;
+	bench) wanted="$wanted $bench" ;;
 	*)
-		say "no group \"$group\": build, test or demo"
+		say "no group \"$group\": build, test, demo or bench"
 		exit 2
 		;;
 	esac
