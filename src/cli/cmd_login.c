@@ -4,6 +4,8 @@
 #include "cli/cmds.h"
 #include "sys/file.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
@@ -26,14 +28,32 @@ static const struct option options[] = {
 		"read the password from standard input"},
 };
 
-static struct err *read_line(char *out, size_t size)
+/* A line of standard input. Waits for it and for an interrupt: the echo must not stay off then. */
+static struct err *read_line(struct cli *c, char *out, size_t size)
 {
-	if (!fgets(out, (int)size, stdin))
-		return err_new(ERR_USAGE, "standard input ended before the credentials");
-	size_t len = strcspn(out, "\r\n");
-	if (!out[len] && len == size - 1)
-		return err_new(ERR_USAGE, "a line is longer than %zu bytes", size - 2);
+	struct pollfd fds[2] = {{.fd = STDIN_FILENO, .events = POLLIN},
+		{.fd = c->cancel ? cancel_fd(c->cancel) : -1, .events = POLLIN}};
+	size_t len = 0;
+	char byte = 0;
+
+	for (;;) {
+		(void)poll(fds, 2, -1);
+		TRY(cancel_check(c->cancel));
+		ssize_t n = read(STDIN_FILENO, &byte, 1);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return err_sys(errno, "reading standard input");
+		if (n == 0 && !len)
+			return err_new(ERR_USAGE, "standard input ended before the credentials");
+		if (n == 0 || byte == '\n')
+			break;
+		if (len == size - 1)
+			return err_new(ERR_USAGE, "a line is longer than %zu bytes", size - 1);
+		out[len++] = byte;
+	}
 	out[len] = '\0';
+	out[strcspn(out, "\r")] = '\0';
 	return NULL;
 }
 
@@ -64,7 +84,7 @@ static struct err *ask(struct cli *c, const char *prompt, bool hidden, char *out
 		quiet.c_lflag &= ~(tcflag_t)ECHO;
 		tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
 	}
-	struct err *e = read_line(out, size);
+	struct err *e = read_line(c, out, size);
 	if (echo_off) {
 		tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
 		fputc('\n', c->err);

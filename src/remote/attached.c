@@ -11,6 +11,7 @@
 
 #define SUBJECTS_MAX 2000
 #define PAGES_MAX 1000
+#define LISTED_MAX 20000
 #define LIST_MAX ((size_t)16 << 20)
 
 static const struct transfer_io no_io;
@@ -59,6 +60,8 @@ static struct err *take_entries(const struct http_response *r, const char *what,
 		return err_wrap(e, "%s", what);
 	for (size_t i = 0; m.kind == MANIFEST_INDEX && i < m.entries.len; i++)
 		list(out, vec_at(&m.entries, i));
+	if (out->len > LISTED_MAX)
+		return err_new(ERR_INVALID, "%s has more than %d entries", what, LISTED_MAX);
 	return NULL;
 }
 
@@ -74,6 +77,7 @@ static struct err *ask_api(const struct route *route, const struct digest *d, co
 	struct vec *out, bool *offered)
 {
 	char text[DIGEST_TEXT_MAX];
+	AUTO_STRVEC struct strvec seen = {0};
 	AUTO_FREE char *path = mem_printf("/v2/%s/referrers/%s", route->repository, digest_text(d, text));
 	for (int page = 0; path; page++) {
 		const struct call c = get_call(route, path, io);
@@ -90,6 +94,7 @@ static struct err *ask_api(const struct route *route, const struct digest *d, co
 		TRY(take_entries(&r, "the list of referrers", out));
 		char *next = NULL;
 		TRY(answer_next_page(&r, "the list of referrers", &next));
+		TRY(answer_page_is_new(&seen, "the list of referrers", &next));
 		mem_freep(&path);
 		path = next;
 	}

@@ -185,6 +185,9 @@ static struct err *read_entry(const json_t *entry, const char *what, struct cred
 		out->user = mem_strdup(user);
 		out->password = mem_strdup(password);
 	}
+	for (const char *t = ready; t && *t; t++)
+		if (*t <= ' ' || *t > '~')
+			return err_new(ERR_INVALID, "%s: registrytoken cannot be sent in a header", what);
 	out->identity_token = identity && *identity ? mem_strdup(identity) : NULL;
 	out->registry_token = ready && *ready ? mem_strdup(ready) : NULL;
 	return NULL;

@@ -9,23 +9,55 @@
 
 #define PAGE 1000
 #define PAGES_MAX 10000
+#define TAGS_MAX 1000000
 #define BODY_MAX ((size_t)16 << 20)
 
 static const struct transfer_io no_io;
 
-/* The target of Link: <target>; rel="next". NULL if there is none. Caller frees. */
+/* Is a parameter list, up to the comma before the next link, without a rel or with rel="next"? */
+static bool rel_is_next(struct str parameters)
+{
+	struct str one;
+	while (str_split(&parameters, ';', &one)) {
+		one = str_trim(one);
+		if (!str_starts(one, "rel="))
+			continue;
+		one = str_skip(one, 4);
+		return str_eq_c(one, "next") || str_eq_c(one, "\"next\"");
+	}
+	return true;
+}
+
+/* The target of <target>; rel="next" among the links of a header. NULL if there is none. Caller frees. */
+static char *next_of(const char *text)
+{
+	struct str rest = str_c(text);
+	for (;;) {
+		ptrdiff_t open = str_index(rest, '<');
+		if (open < 0)
+			return NULL;
+		rest = str_skip(rest, (size_t)open + 1);
+		ptrdiff_t close = str_index(rest, '>');
+		if (close < 0)
+			return NULL;
+		struct str target = str_n(rest.ptr, (size_t)close);
+		rest = str_skip(rest, (size_t)close + 1);
+		ptrdiff_t comma = str_index(rest, ',');
+		if (rel_is_next(comma < 0 ? rest : str_n(rest.ptr, (size_t)comma)))
+			return mem_strndup(target.ptr, target.len);
+		if (comma < 0)
+			return NULL;
+		rest = str_skip(rest, (size_t)comma);
+	}
+}
+
 static char *next_link(const struct http_response *r)
 {
 	const char *text = NULL;
 	for (unsigned i = 0; (text = http_response_header(r, "Link", i)); i++) {
-		struct str s = str_c(text);
-		ptrdiff_t open = str_index(s, '<'), close = str_index(s, '>');
-		if (open < 0 || close < open)
-			continue;
-		const char *rel = strstr(text + close, "rel=");
-		if (rel && !cstr_starts(rel, "rel=\"next\"") && !cstr_starts(rel, "rel=next"))
-			continue;
-		return mem_strndup(text + open + 1, (size_t)(close - open - 1));
+		char *next = next_of(text);
+		if (next)
+			return next;
 	}
 	return NULL;
 }
@@ -55,8 +87,23 @@ struct err *answer_next_page(const struct http_response *r, const char *what, ch
 	return NULL;
 }
 
+struct err *answer_page_is_new(struct strvec *seen, const char *what, char **next)
+{
+	if (!*next)
+		return NULL;
+	if (strvec_has(seen, *next)) {
+		struct err *e =
+			err_new(ERR_INVALID, "%s goes round in a circle: %s comes again", what, *next);
+		mem_freep(next);
+		return e;
+	}
+	strvec_push(seen, *next);
+	return NULL;
+}
+
 static struct err *list(const struct route *route, const struct transfer_io *io, struct strvec *out)
 {
+	AUTO_STRVEC struct strvec seen = {0};
 	AUTO_FREE char *path = mem_printf("/v2/%s/tags/list?n=%d", route->repository, PAGE);
 	for (int page = 0; path; page++) {
 		const struct call c = {.endpoint = route->endpoint,
@@ -75,8 +122,11 @@ static struct err *list(const struct route *route, const struct transfer_io *io,
 		if (r.status != 200)
 			return answer_error(&c, &r);
 		TRY(take_page(&c, &r, out));
+		if (out->len > TAGS_MAX)
+			return err_new(ERR_INVALID, "the list of tags has more than %d tags", TAGS_MAX);
 		char *next = NULL;
 		TRY(answer_next_page(&r, "the list of tags", &next));
+		TRY(answer_page_is_new(&seen, "the list of tags", &next));
 		mem_freep(&path);
 		path = next;
 	}

@@ -2,12 +2,13 @@
 """Registries that lie, on purpose or by mistake: the client ends, says what is wrong, and keeps what is secret."""
 
 import base64
+import json
 import random
 import re
 
 import pytest
 
-from hostile_registry import hostile_registry, sha256
+from hostile_registry import INDEX, MANIFEST, hostile_registry, sha256
 
 
 @pytest.fixture
@@ -96,3 +97,103 @@ def test_wrong_passwords_of_a_registry_that_all_may_read(reg, login):
     assert not login.file.exists()
     login("right\n")
     assert login.file.exists()
+
+
+def test_an_interrupt_at_the_prompt(bare):
+    """Ends it, with the terminal as it was."""
+    import os
+    import pty
+    import termios
+    import time
+
+    from conftest import BIN
+
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(BIN, [BIN, "login", "127.0.0.1:1", "-u", "dev"], bare.env)
+    shown = b""
+    while b"password" not in shown or termios.tcgetattr(fd)[3] & termios.ECHO:
+        shown += os.read(fd, 100) if b"password" not in shown else b""
+    os.write(fd, b"\x03")
+    for _ in range(200):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        pytest.fail("it went on")
+    assert os.waitstatus_to_exitcode(status) != 0
+    assert termios.tcgetattr(fd)[3] & termios.ECHO
+    os.close(fd)
+
+
+def test_a_token_that_is_two_headers(bare, reg, tmp_path):
+    reg.put_image("a/b", "1")
+    reg.rules.append(lambda h: h.path != "/v2/" and "Authorization" not in h.headers and h.answer(401, {"WWW-Authenticate": f'Bearer realm="http://{reg.host}/token"'}))
+    (tmp_path / "auth.json").write_text('{"auths": {"%s": {"registrytoken": "a\\r\\nX-Other: b"}}}' % reg.host)
+    done = bare("image", "copy", f"docker://{reg.host}/a/b:1", "store:got:1", code=1, env={"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")})
+    assert "registrytoken cannot be sent in a header" in done.err
+    assert not any("X-Other" in head for _, _, head in reg.seen)
+
+
+# ---- pages ----
+
+
+def tags(reg, *links):
+    """Page i is of one tag and has the header Link: links[i]; the last of them comes again and again."""
+    pages = []
+
+    def rule(h):
+        if "/tags/list" not in h.path:
+            return False
+        pages.append(h.path)
+        i = len(pages) - 1
+        link = links[min(i, len(links) - 1)]
+        return h.answer(200, [("Content-Type", "application/json")] + [("Link", one) for one in link], b'{"tags": ["t%d"]}' % i)
+
+    reg.rules.append(rule)
+    return pages
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        ['</v2/a/b/tags/list?n=1>; rel="prev", </v2/a/b/tags/list?n=2>; rel="next"'],
+        ['</v2/a/b/tags/list?n=1>; rel="prev"', '</v2/a/b/tags/list?n=2>; title="x"; rel=next'],
+        ["</v2/a/b/tags/list?n=2>"],
+    ],
+    ids=["one header", "two headers", "no rel"],
+)
+def test_the_next_page_among_others(bare, reg, tmp_path, link):
+    reg.put_image("a/b", "1")
+    pages = tags(reg, link, [])
+    bare("image", "copy", "--referrers", f"docker://{reg.host}/a/b:1", f"oci:{tmp_path}/out")
+    assert pages[1:] == ["/v2/a/b/tags/list?n=2"]
+
+
+def test_pages_that_go_round_in_a_circle(bare, reg, tmp_path):
+    reg.put_image("a/b", "1")
+    one, two = ('</v2/a/b/tags/list?n=%d>; rel="next"' % n for n in (1, 2))
+    pages = tags(reg, *[[one], [two]] * 50, [])
+    done = bare("image", "copy", "--referrers", f"docker://{reg.host}/a/b:1", f"oci:{tmp_path}/out", code=1)
+    assert "goes round in a circle" in done.err and len(pages) < 10
+
+
+def test_referrers_without_end(bare, reg, tmp_path):
+    """Each page is another and has new entries: the list is bounded."""
+    reg.put_image("a/b", "1")
+    pages = []
+
+    def rule(h):
+        if "/referrers/" not in h.path:
+            return False
+        entries = [{"mediaType": MANIFEST, "digest": f"sha256:{len(pages):032x}{n:032x}", "size": 100} for n in range(6000)]
+        pages.append(h.path)
+        return h.answer(200, {"Content-Type": INDEX, "Link": f'<{h.path.partition("?")[0]}?n={len(pages)}>; rel="next"'}, json.dumps({"schemaVersion": 2, "manifests": entries}).encode())
+
+    reg.rules.append(rule)
+    tags(reg, [])
+    done = bare("image", "copy", "--referrers", f"docker://{reg.host}/a/b:1", f"oci:{tmp_path}/out", code=1)
+    assert "more than 20000 entries" in done.err and len(pages) == 4
