@@ -344,8 +344,10 @@ struct err *fetch_blob_from(struct remote *r, const struct vec *routes, const st
 	struct fetch f = {.store = r->store, .blob = blob, .size = blob->size, .io = io};
 	progress_start(&f.progress, io, "pulling", &blob->digest, blob->size);
 	struct err *e = fetch_routes(&f, routes);
-	if (f.partial)
-		store_partial_close(f.partial);
+	/* On a full disk bytes to go on from would be what keeps everything else from working. */
+	if (f.partial && err_kind(e) == ERR_NO_SPACE)
+		return err_first(e, store_partial_delete(f.partial));
+	store_partial_close(f.partial);
 	return e;
 }
 

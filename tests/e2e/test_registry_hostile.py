@@ -8,7 +8,9 @@ import re
 
 import pytest
 
+from conftest import Cooper
 from hostile_registry import INDEX, MANIFEST, hostile_registry, sha256
+from places import tmpfs
 
 
 @pytest.fixture
@@ -197,3 +199,13 @@ def test_referrers_without_end(bare, reg, tmp_path):
     tags(reg, [])
     done = bare("image", "copy", "--referrers", f"docker://{reg.host}/a/b:1", f"oci:{tmp_path}/out", code=1)
     assert "more than 20000 entries" in done.err and len(pages) == 4
+
+
+def test_a_disk_that_runs_full_is_not_kept_full(reg, tmp_path):
+    """What was got of a blob that does not fit goes, or nothing else would work, not even making room."""
+    reg.put_image("a/b", "1", [random.Random(2).randbytes(6 << 20)])
+    with tmpfs(tmp_path / "small", "4m") as small:
+        cooper = Cooper(small / "home")
+        pull(cooper, reg, "No space left on device")
+        assert not list(small.glob("home/partial/*"))
+        cooper("store", "gc")
