@@ -91,40 +91,88 @@ static struct err *export_archive(struct export_set *set, enum image_format form
 	return publish(path, temporary, named, fd);
 }
 
+enum target { TARGET_NONE, TARGET_EMPTY, TARGET_LAYOUT };
+
 /* May what stands at path be replaced? Only nothing, an empty directory, or an earlier layout. */
-static struct err *check_target(const char *path, bool *exists)
+static struct err *check_target(const char *path, enum target *target)
 {
 	AUTO_STRVEC struct strvec names = {0};
 	struct stat st;
-	*exists = stat(path, &st) == 0;
-	if (!*exists)
+	*target = TARGET_NONE;
+	if (stat(path, &st))
 		return NULL;
 	if (!S_ISDIR(st.st_mode))
 		return err_new(ERR_EXISTS, "%s exists and is not a directory", path);
 	TRY(dir_list(AT_FDCWD, path, &names));
-	if (names.len == 0 || (strvec_has(&names, "oci-layout") && strvec_has(&names, "index.json")))
+	*target = names.len ? TARGET_LAYOUT : TARGET_EMPTY;
+	if (!names.len || (strvec_has(&names, "oci-layout") && strvec_has(&names, "index.json")))
 		return NULL;
 	return err_hint(err_new(ERR_EXISTS, "directory %s is not empty and holds no OCI image layout", path),
 		"name a new or empty directory");
 }
 
-static struct err *export_dir(struct export_set *set, const char *path_in)
+/* To path, or in the place of what is there. ERR_EXISTS: something came there meanwhile. */
+static struct err *put_in_place(const char *temporary, const char *path, enum target target)
 {
-	bool exists = false;
-	/* "out/" is the directory out. */
-	AUTO_FREE char *path = path_clean(path_in);
-	TRY(check_target(path, &exists));
+	unsigned how = target == TARGET_NONE ? RENAME_NOREPLACE : RENAME_EXCHANGE;
+	if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, how) == 0)
+		return NULL;
+	struct err *e = err_sys(errno, "writing %s", path);
+	if (err_sysno(e) != EBUSY)
+		return e;
+	return err_hint(
+		e, "what is mounted, or the current directory, cannot be replaced: name a directory in it");
+}
+
+/* Made beside, and then put there in one step. */
+static struct err *export_beside(struct export_set *set, const char *path, enum target target)
+{
 	AUTO_FREE char *temporary = beside(path);
 	if (mkdir(temporary, 0755))
 		return err_sys(errno, "making %s", path);
 	struct err *e = export_oci_dir(set, temporary);
-	if (!e && renameat2(AT_FDCWD, temporary, AT_FDCWD, path, exists ? RENAME_EXCHANGE : RENAME_NOREPLACE))
-		e = err_sys(errno, "writing %s", path);
-	if (!e && !exists)
+	if (!e)
+		e = put_in_place(temporary, path, target);
+	/* Another copy to the same place was a moment earlier: the later one stays. */
+	if (err_kind(e) == ERR_EXISTS && target == TARGET_NONE) {
+		struct err *now = check_target(path, &target);
+		err_ignore(e, "it is looked at again");
+		e = now ? now : put_in_place(temporary, path, target);
+	}
+	if (!e && target == TARGET_NONE)
 		return NULL;
 	/* Either what was half made, or what was replaced. */
 	struct err *removing = tree_remove(AT_FDCWD, temporary);
 	return err_first(e, removing);
+}
+
+/* An empty directory may be a mount or the current one, which nothing can replace: it is written into, and
+ * what makes it a layout comes last. */
+static struct err *export_into(struct export_set *set, const char *path)
+{
+	const char *const made[] = {"index.json", "oci-layout", "blobs"};
+	AUTO_FD int dirfd = -1;
+	struct err *e = export_oci_dir(set, path);
+	if (!e || err_kind(e) == ERR_EXISTS)
+		return e;
+	struct err *opening = file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0, &dirfd);
+	if (opening)
+		return err_first(e, opening);
+	for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+		struct err *removing = tree_remove(dirfd, made[i]);
+		if (removing)
+			err_ignore(removing, "the first failure is told");
+	}
+	return e;
+}
+
+static struct err *export_dir(struct export_set *set, const char *path_in)
+{
+	enum target target;
+	/* "out/" is the directory out. */
+	AUTO_FREE char *path = path_clean(path_in);
+	TRY(check_target(path, &target));
+	return target == TARGET_EMPTY ? export_into(set, path) : export_beside(set, path, target);
 }
 
 static struct err *export(struct export_set *set, const struct descriptor *image,

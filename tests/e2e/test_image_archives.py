@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from places import tmpfs
+
 DOCKER = "/usr/bin/docker" if os.path.exists("/usr/bin/docker") else "docker"
 
 
@@ -143,3 +145,30 @@ def test_bad_archives_name_the_trouble(bare, busybox_tar, tmp_path):
         assert os.path.basename(path) in result.err
     assert "call it" in bare("image", "import", busybox_tar, code=1).err
     assert "bad" not in bare("image", "ls").out
+
+
+def test_a_layout_into_an_empty_directory_that_cannot_be_replaced(bare, busybox_tar, tmp_path):
+    """The current one, or a mount as containers of CI have: it is written into, and left empty after a failure."""
+    bare("image", "import", busybox_tar, "--name", "a:1")
+    here = tmp_path / "here"
+    here.mkdir()
+    before = here.stat().st_ino
+    bare("image", "copy", "store:a:1", "oci:.", cwd=here)
+    assert sorted(os.listdir(here)) == ["blobs", "index.json", "oci-layout"] and here.stat().st_ino == before
+    again = bare("image", "copy", "store:a:1", "oci:.", cwd=here, code=1)
+    assert "name a directory in it" in again.err
+    assert sorted(os.listdir(here)) == ["blobs", "index.json", "oci-layout"]
+    bare("image", "import", here, "--name", "b:1")
+    with tmpfs(tmp_path / "small", "512k") as small:
+        assert "No space left" in bare("image", "copy", "store:a:1", f"oci:{small}", code=1).err
+        assert os.listdir(small) == []
+
+
+def test_copies_to_one_layout_at_once(bare, busybox_tar, tmp_path):
+    bare("image", "import", busybox_tar, "--name", "a:1")
+    for i in range(5):
+        out = tmp_path / f"out{i}"
+        ended = [(p, p.communicate(timeout=60)) for p in [bare.start("image", "copy", "store:a:1", f"oci:{out}") for _ in range(3)]]
+        assert all(p.returncode == 0 for p, _ in ended), ended
+        bare("image", "import", out, "--name", f"b:{i}")
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
