@@ -135,13 +135,26 @@ static struct err *collect_registry(struct cli *c, struct engine *eng, const str
 	return registry_collect(engine_store(eng), &opt, c->cancel, did);
 }
 
+/* All that comes before the store's own gc, which cannot know what the registry would keep. */
+static struct err *let_go(struct cli *c, struct engine *eng, const struct store_args *sa,
+	struct registry_collected *did, json_t *names, struct map *gone)
+{
+	struct store *s = engine_store(eng);
+
+	TRY(store_sweep(s));
+	TRY(store_sync_trees(s));
+	TRY(collect_registry(c, eng, sa, did, names, gone));
+	/* The lease of this process keeps what that has just read. */
+	return store_lease_trim(s, clock_now());
+}
+
 static struct err *run_gc(struct cli *c, void *args, const struct strvec *operands)
 {
 	struct store_args *sa = args;
 	AUTO(engine_closep) struct engine *eng = NULL;
 	struct store_gc_options opt = {.keep_bytes = sa->keep_bytes, .all = sa->all, .dry_run = sa->dry_run};
 	struct store_gc_result r = {0};
-	struct registry_collected let_go = {0};
+	struct registry_collected did = {0};
 	AUTO(map_freep) struct map *gone = map_new(NULL);
 	AUTO_JSON json_t *names = json_array();
 	uint64_t days = 0, logs = 0, runs = 0;
@@ -152,11 +165,13 @@ static struct err *run_gc(struct cli *c, void *args, const struct strvec *operan
 	opt.keep_for = (int64_t)days * 86400 * CLOCK_SECOND;
 	TRY(engine_open(&c->engine, &eng));
 	engine_gc_defaults(eng, &opt);
-	TRY(store_sweep(engine_store(eng)));
-	TRY(store_sync_trees(engine_store(eng)));
-	TRY(collect_registry(c, eng, sa, &let_go, names, gone));
-	/* The lease of this process keeps what that has just read. */
-	TRY(store_lease_trim(engine_store(eng), clock_now()));
+	struct err *e = let_go(c, eng, sa, &did, names, gone);
+	if (err_kind(e) == ERR_NO_SPACE && !sa->dry_run && store_reserve_release(engine_store(eng))) {
+		err_ignore(e, "tried again with what was kept aside for this");
+		json_array_clear(names);
+		e = let_go(c, eng, sa, &did, names, gone);
+	}
+	TRY(e);
 	if (!opt.dry_run) {
 		TRY(engine_prune_logs(eng, &logs));
 		TRY(prune_runs(eng, opt.keep_for, &runs));
@@ -164,8 +179,8 @@ static struct err *run_gc(struct cli *c, void *args, const struct strvec *operan
 	opt.without = gone;
 	TRY(store_gc(engine_store(eng), &opt, c->cancel, &r));
 	const struct count rows[] = {
-		{"tags", let_go.tags, 0},
-		{"manifests", let_go.manifests, 0},
+		{"tags", did.tags, 0},
+		{"manifests", did.manifests, 0},
 		{"records", r.records, 0},
 		{"layers", r.layers, 0},
 		{"trees", r.trees, 0},
@@ -175,8 +190,8 @@ static struct err *run_gc(struct cli *c, void *args, const struct strvec *operan
 		{sa->dry_run ? "would free" : "freed", 0, r.bytes},
 	};
 	print_counts(c, sa->json, names, rows, ARRAY_LEN(rows));
-	if (!sa->json && !let_go.tags && !let_go.manifests && !r.records && !r.layers && !r.trees &&
-		!r.blobs && !r.volumes && !logs && !runs)
+	if (!sa->json && !did.tags && !did.manifests && !r.records && !r.layers && !r.trees && !r.blobs &&
+		!r.volumes && !logs && !runs)
 		fprintf(c->out, "nothing to free\n");
 	return NULL;
 }

@@ -78,6 +78,11 @@ static struct err *trim_lease(struct registry_upkeep *u)
 {
 	/* Where pulls are all that happens nothing else writes it down. */
 	TRY(store_note_uses(u->opt.served));
+	struct err *e = store_lease_trim(u->opt.served, clock_now() - lease_age(u));
+	/* On a full disk a lease holds all there is, and nothing could be freed by anybody. */
+	if (err_kind(e) != ERR_NO_SPACE || !store_reserve_release(u->opt.served))
+		return e;
+	err_ignore(e, "tried again with what was kept aside for collecting");
 	return store_lease_trim(u->opt.served, clock_now() - lease_age(u));
 }
 
@@ -102,6 +107,10 @@ static struct err *collect(struct registry_upkeep *u)
 {
 	struct store_gc_result did = {0};
 	struct err *e = collect_in(u, &did);
+	if (err_kind(e) == ERR_NO_SPACE && store_reserve_release(u->opt.served)) {
+		err_ignore(e, "tried again with what was kept aside for this");
+		e = collect_in(u, &did);
+	}
 	pthread_mutex_lock(&u->lock);
 	u->counts.runs++;
 	u->counts.failures += e != NULL;

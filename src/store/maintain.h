@@ -42,6 +42,9 @@ struct store_gc_result {
 };
 MUST_USE struct err *store_gc(struct store *s, const struct store_gc_options *opt,
 	const struct cancel *cancel, struct store_gc_result *out);
+/* Give some disk free that was kept aside for collecting on a full one; the end of the next store_gc sets it
+ * aside again. False: there was none. */
+bool store_reserve_release(struct store *s);
 
 struct store_verify_result {
 	uint64_t blobs, blob_bytes, trees, layers, records;

@@ -253,7 +253,6 @@ MUST_USE struct err *gc_files(struct store *s, const struct gc_plan *plan, const
 uint64_t disk_usage(int dirfd, const char *path);
 /* Some disk kept aside, so that a gc can write to the database of a store that filled its disk. */
 void store_reserve_make(struct store *s);
-bool store_reserve_release(struct store *s);
 /* Put an end to what a gc that was killed began: doomed rows whose file is gone go too. Under the lock "gc".
  */
 MUST_USE struct err *gc_finish_doomed(struct store *s);

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the machine's settings say of the registry: tags that never move, quotas, retention, gc and scrub beside serving."""
 
+import contextlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import time
 
@@ -13,6 +15,7 @@ import registry_server as rs
 from conftest import BIN
 from git_lab import GitLab
 from go_tools import go_tool
+from places import tmpfs
 from registry_server import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, code, digest
 
 pytestmark = pytest.mark.skipif(rs.program() is None or not rs.program()[1], reason="of the whole program only")
@@ -25,14 +28,14 @@ def serve(tmp_path, monkeypatch):
     """serve(settings, days_ago=0) starts a server; all are ended."""
     running = []
 
-    def start(settings="", days_ago=0):
+    def start(settings="", days_ago=0, home=None):
         for s in running:
             if s.process:
                 s.stop()
         monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)
         if days_ago:
             monkeypatch.setenv("COOPER_FAKE_TIME", str(int(time.time()) - days_ago * DAY))
-        running.append(rs.Server(tmp_path / "store", settings).start())
+        running.append(rs.Server(home or tmp_path / "store", settings).start())
         monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)
         return running[-1]
 
@@ -244,6 +247,38 @@ def test_retention_beside_serving(serve, lab):
 
 
 # ---- gc and scrub by the clock ----
+
+
+def fill(place):
+    """To the last byte."""
+    for size in (1 << 16, 1 << 12):
+        with open(place / f"filler-{size}", "wb", buffering=0) as f, contextlib.suppress(OSError):
+            while f.write(b"x" * size) == size:
+                pass
+
+
+FULL = "registry: {gc: %s, grace: 4s, scrub: off, retention: [{keep-newest: 1}]}"
+
+
+def test_gc_on_a_full_disk(serve, tmp_path):
+    """Retention and gc free what they can, also when the server could not note down what it told clients."""
+    with tmpfs(tmp_path / "small", "24m") as place:
+        server = serve(FULL % "off", home=place / "store")
+        try:
+            for n in range(8):
+                server.push_image("app", f"v{n}", os.urandom(1 << 20))
+            fresh = [server.push_blob("app", os.urandom(100)) for _ in range(400)]
+            server = serve(FULL % "3s", home=place / "store")
+            fill(place)
+            # What it says to be there it holds; there is no room to say so in its lease.
+            for name in fresh:
+                assert server.request("HEAD", f"/v2/app/blobs/{name}").status in (200, 404, 500, 507)
+            wait_for(lambda: server.json("/v2/app/tags/list")["tags"] == ["v7"])
+            wait_for(lambda: shutil.disk_usage(place).free > 7 << 20)
+            server.push_image("app", "v8", os.urandom(1 << 20))
+            cooper(server, "store", "verify")
+        finally:
+            server.stop()
 
 
 def blob_file(server, name):
