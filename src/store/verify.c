@@ -48,19 +48,29 @@ static struct err *repair_blob(struct store *s, const void *what, struct strvec 
 	return store_forget_blob(s, what, true, lost);
 }
 
+/* Of the blob or the disk under it. All else, as too many open files or missing rights, says nothing of the
+ * bytes. */
+static bool is_damage(int sysno)
+{
+	return sysno == EIO || sysno == EUCLEAN || sysno == ELOOP || sysno == EISDIR;
+}
+
 static struct err *check_bytes(struct check *c, const struct digest *d, uint64_t size, char **why)
 {
 	char path[STORE_PATH_MAX], text[DIGEST_TEXT_MAX];
 	AUTO_FD int fd = openat(c->s->fd, blob_path(d, path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0) {
-		*why = mem_printf(
-			"its file cannot be opened: %s", errno == ENOENT ? "it is missing" : "refused");
-		return NULL;
-	}
 	struct digest got;
 	uint64_t bytes = 0;
-	struct err *e = hash_fd(fd, d->algo, c->cancel, &got, &bytes);
-	if (err_kind(e) == ERR_CANCELED)
+	struct err *e = NULL;
+	if (fd < 0 && errno == ENOENT) {
+		*why = mem_strdup("its file is missing");
+		return NULL;
+	}
+	if (fd < 0)
+		e = err_sys(errno, "opening %s/%s", c->s->home, path);
+	else
+		e = hash_fd(fd, d->algo, c->cancel, &got, &bytes);
+	if (e && !is_damage(err_sysno(e)))
 		return e;
 	if (e) {
 		*why = err_text(e);

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void overwrite(const char *home, const struct digest *d, const char *bytes)
@@ -102,7 +103,7 @@ static void missing_parts(void **state)
 	assert_ok(store_db_exec(s, "DELETE FROM blobs WHERE size = 8"));
 	AUTO_BUF struct buf text = {0};
 	assert_int_equal(verify_problems(s, false, &text), 3);
-	assert_non_null(strstr(buf_cstr(&text), "it is missing"));
+	assert_non_null(strstr(buf_cstr(&text), "its file is missing"));
 	assert_non_null(strstr(buf_cstr(&text), "directory is missing"));
 	assert_non_null(strstr(buf_cstr(&text), "record tag/y needs blob sha256:"));
 	assert_int_equal(verify_problems(s, true, NULL), 3);
@@ -131,6 +132,32 @@ static void dangling_rows(void **state)
 	assert_false(has_blob(s, &m) || has_record(s, "cache", "b"));
 }
 
+/* A process that is at its limit of descriptors knows nothing about the bytes: nothing is set aside. */
+static void out_of_descriptors(void **state)
+{
+	struct store *s AUTO(store_closep) = open_store(*state);
+	struct digest d = put_text(s, "x"), after = {0};
+	struct rlimit before, none;
+	struct store_verify_result r = {0};
+	struct store_scrub_options opt = {.bytes = 1 << 20};
+	bool end = false;
+	put_blob_record(s, "tag", "x", &d);
+	assert_repaired(s);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	struct err *scrubbed = store_scrub(s, &opt, &after, &r, &end);
+	struct err *verified = store_verify(s, true, NULL, NULL, NULL, &r);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_err(scrubbed, ERR_IO);
+	assert_err(verified, ERR_IO);
+	assert_int_equal(r.problems, 0);
+	assert_true(has_record(s, "tag", "x") && has_blob(s, &d));
+	assert_ok(store_scrub(s, &opt, &after, &r, &end));
+	assert_int_equal(r.blobs, 1);
+}
+
 static void damaged_database(void **state)
 {
 	store_close(open_store(*state));
@@ -147,6 +174,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(corrupt_layer, make_home, drop_home),
 		cmocka_unit_test_setup_teardown(missing_parts, make_home, drop_home),
 		cmocka_unit_test_setup_teardown(dangling_rows, make_home, drop_home),
+		cmocka_unit_test_setup_teardown(out_of_descriptors, make_home, drop_home),
 		cmocka_unit_test_setup_teardown(damaged_database, make_home, drop_home),
 	};
 	return cmocka_run_group_tests_name("store verify", tests, NULL, NULL);
