@@ -81,30 +81,13 @@ static struct err *delete_tags(void *ctx)
 
 /* ---- manifests ---- */
 
-struct tagged {
-	const struct digest *digest;
-	bool yes;
-};
-
-static struct err *look_for_tag(void *ctx, const struct store_record_row *row)
-{
-	struct tagged *t = ctx;
-	AUTO(descriptor_fini) struct descriptor d = {0};
-	AUTO_JSON json_t *o = NULL;
-	TRY(json_parse(row->value, row->key, &o));
-	TRY(descriptor_parse(o, row->key, &d));
-	t->yes = t->yes || digest_eq(&d.digest, t->digest);
-	return NULL;
-}
-
 static struct err *delete_manifest(struct collection *c, struct held_manifest *m)
 {
 	AUTO_FREE char *repository = mem_strndup(m->repository.ptr, m->repository.len);
-	AUTO_FREE char *prefix = mem_printf("%s:", repository);
-	struct tagged t = {.digest = &m->digest};
+	AUTO_STRVEC struct strvec tags = {0};
 	bool deleted = false;
-	TRY(store_record_each(c->s, SPACE_TAG, prefix, NULL, 0, look_for_tag, &t));
-	if (t.yes) {
+	TRY(records_tags_of(c->s, repository, &m->digest, &tags));
+	if (tags.len) {
 		inventory_save(&c->v, m);
 		return NULL;
 	}

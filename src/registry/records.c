@@ -144,36 +144,23 @@ struct err *records_manifest_put(
 	return raise_generation(s);
 }
 
-struct tags_of {
-	const char *digest;
-	struct strvec tags;
-};
-
-static struct err *tag_of_digest(void *ctx, const struct store_record_row *row)
+struct err *records_tags_of(
+	struct store *s, const char *repository, const struct digest *d, struct strvec *keys)
 {
-	struct tags_of *t = ctx;
-	struct descriptor d;
 	char text[DIGEST_TEXT_MAX];
-	AUTO_JSON json_t *o = NULL;
-	TRY(json_parse(row->value, row->key, &o));
-	TRY(descriptor_parse(o, row->key, &d));
-	if (cstr_eq(digest_text(&d.digest, text), t->digest))
-		strvec_push(&t->tags, strrchr(row->key, ':') + 1);
-	descriptor_fini(&d);
-	return NULL;
+	AUTO_FREE char *prefix = tag_key(repository, "");
+	const struct store_ref ref = {STORE_REF_BLOB, digest_text(d, text)};
+	return store_record_naming(s, SPACE_TAG, prefix, &ref, keys);
 }
 
 static struct err *delete_tags_of(struct store *s, const char *repository, const struct digest *d)
 {
-	char text[DIGEST_TEXT_MAX];
-	struct tags_of t = {.digest = digest_text(d, text)};
-	AUTO_FREE char *prefix = tag_key(repository, "");
-	struct err *e = store_record_each(s, SPACE_TAG, prefix, NULL, 0, tag_of_digest, &t);
+	AUTO_STRVEC struct strvec keys = {0};
 	bool gone;
-	for (size_t i = 0; !e && i < t.tags.len; i++)
-		e = records_tag_delete(s, repository, t.tags.ptr[i], &gone);
-	strvec_fini(&t.tags);
-	return e;
+	TRY(records_tags_of(s, repository, d, &keys));
+	for (size_t i = 0; i < keys.len; i++)
+		TRY(store_record_delete(s, SPACE_TAG, keys.ptr[i], &gone));
+	return NULL;
 }
 
 /* The subject is read from the manifest; if that is gone there is no entry worth an error. */

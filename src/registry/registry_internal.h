@@ -94,6 +94,10 @@ MUST_USE struct err *records_tag_delete(
 MUST_USE struct err *records_tags(
 	struct store *s, const char *repository, const char *after, size_t limit, struct strvec *out);
 
+/* Adds the keys of the tags that stand for d. */
+MUST_USE struct err *records_tags_of(
+	struct store *s, const char *repository, const struct digest *d, struct strvec *keys);
+
 /* digest, size and media type of a manifest that the repository has. */
 MUST_USE struct err *records_manifest_get(
 	struct store *s, const char *repository, const struct digest *d, struct descriptor *out, bool *found);

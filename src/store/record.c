@@ -392,3 +392,25 @@ struct err *store_record_each(struct store *s, const char *space, const char *pr
 	}
 	return NULL;
 }
+
+struct err *store_record_naming(struct store *s, const char *space, const char *prefix,
+	const struct store_ref *ref, struct strvec *keys)
+{
+	struct store *locked AUTO(store_leavep) = store_enter(s);
+	AUTO_QUERY struct query q = {0};
+	TRY(query_open(locked,
+		"SELECT key FROM refs CROSS JOIN records ON id = record WHERE kind = ?1 AND target = ?2 AND "
+		"space = ?3",
+		&q));
+	query_int(&q, 1, ref->kind);
+	query_text(&q, 2, ref->name);
+	query_text(&q, 3, space);
+	for (;;) {
+		bool got = false;
+		TRY(query_step(&q, &got));
+		if (!got)
+			return NULL;
+		if (cstr_starts(column_text(&q, 0), prefix))
+			strvec_push(keys, column_text(&q, 0));
+	}
+}

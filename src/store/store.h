@@ -193,6 +193,9 @@ struct store_record_row {
 MUST_USE struct err *store_record_each(struct store *s, const char *space, const char *prefix,
 	const char *after, size_t limit, struct err *(*fn)(void *ctx, const struct store_record_row *row),
 	void *ctx);
+/* Adds the keys of space, of those that start with prefix, whose records have this reference. Not sorted. */
+MUST_USE struct err *store_record_naming(struct store *s, const char *space, const char *prefix,
+	const struct store_ref *ref, struct strvec *keys);
 
 /* Several writes as one transaction (and one commit): nests not; same thread. Others wait for its end, so it
  * must not wait for them. After an error of a write in it only store_rollback is left. */

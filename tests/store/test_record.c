@@ -240,6 +240,30 @@ static void known_put_writes_nothing(void **state)
 	assert_int_equal(map_len(s->touches), 0);
 }
 
+static void naming(void **state)
+{
+	struct store *s AUTO(store_closep) = open_store(*state);
+	struct digest x = put_text(s, "x"), y = put_text(s, "y");
+	char text[DIGEST_TEXT_MAX];
+	struct store_ref ref = {STORE_REF_BLOB, digest_text(&x, text)};
+	AUTO_STRVEC struct strvec keys = {0};
+	put_blob_record(s, "tag", "a:1", &x);
+	put_blob_record(s, "tag", "a:2", &x);
+	put_blob_record(s, "tag", "a:3", &y);
+	put_blob_record(s, "tag", "a/b:1", &x);
+	put_blob_record(s, "image", "a:4", &x);
+	assert_ok(store_record_naming(s, "tag", "a:", &ref, &keys));
+	assert_int_equal(keys.len, 2);
+	assert_true(strvec_has(&keys, "a:1") && strvec_has(&keys, "a:2"));
+	put_blob_record(s, "tag", "a:2", &y);
+	strvec_clear(&keys);
+	assert_ok(store_record_naming(s, "tag", "a:", &ref, &keys));
+	assert_int_equal(keys.len, 1);
+	strvec_clear(&keys);
+	assert_ok(store_record_naming(s, "tag", "", &ref, &keys));
+	assert_int_equal(keys.len, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +272,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(refused, make_home, drop_home),
 		cmocka_unit_test_setup_teardown(swapping, make_home, drop_home),
 		cmocka_unit_test_setup_teardown(listing, make_home, drop_home),
+		cmocka_unit_test_setup_teardown(naming, make_home, drop_home),
 		cmocka_unit_test_setup_teardown(long_listing, make_home, drop_home),
 		cmocka_unit_test_setup_teardown(threads_count, make_home, drop_home),
 		cmocka_unit_test_setup_teardown(processes_count, make_home, drop_home),
