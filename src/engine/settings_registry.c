@@ -67,19 +67,21 @@ static const struct yaml_node *key_of(const struct yaml_node *map, const char *n
 
 static struct err *parse_rule(struct registry_policy *p, const struct yaml_node *map, const char *path)
 {
-	static const char *const keys[] = {"repositories", "keep-newest", "keep-younger", "keep-tags", NULL};
+	static const char *const keys[] = {
+		"repositories", "keep-newest", "keep-younger", "keep-pulled", "keep-tags", NULL};
 	TRY(yaml_check_keys(map, path, keys));
 	struct retention_rule *r = vec_push(&p->retention);
 	TRY(yaml_get_texts(map, "repositories", path, &r->repositories));
 	TRY(yaml_get_texts(map, "keep-tags", path, &r->keep_tags));
 	TRY(yaml_get_size(map, "keep-newest", path, &r->keep_newest));
 	TRY(get_duration(map, "keep-younger", path, NULL, &r->keep_younger));
+	TRY(get_duration(map, "keep-pulled", path, NULL, &r->keep_pulled));
 	/* A slip of the pen must not empty a registry. */
 	const struct yaml_node *said = key_of(map, "repositories");
 	if (said && !r->repositories.len)
 		return wrong(path, said, "an empty list of repositories: leave the key out for all");
-	if (!r->keep_newest && !r->keep_younger)
-		return wrong(path, map, "a rule of retention needs keep-newest or keep-younger");
+	if (!r->keep_newest && !r->keep_younger && !r->keep_pulled)
+		return wrong(path, map, "a rule of retention needs keep-newest, keep-younger or keep-pulled");
 	return NULL;
 }
 

@@ -19,6 +19,7 @@ struct retention_rule {
 	struct strvec repositories; /* globs; none: all */
 	uint64_t keep_newest;       /* so many images of each repository, by the time their tag was set */
 	int64_t keep_younger;       /* tags that were set since; 0: no reason */
+	int64_t keep_pulled;        /* tags of images that were asked for since; 0: no reason */
 	struct strvec keep_tags;    /* globs */
 };
 

@@ -61,6 +61,20 @@ static int latest_first(const void *a, const void *b)
 	return str_cmp(y->tag, x->tag);
 }
 
+/* An image that is named by its digest is asked for by that. */
+static void look_at_manifest(const struct choice *c, struct held_tag *t)
+{
+	const struct held_manifest *m = inventory_manifest(c->v, t->repository, &t->digest);
+	if (m && m->told > t->told)
+		t->told = m->told;
+}
+
+static bool by_time(const struct choice *c, const struct retention_rule *r, const struct held_tag *t)
+{
+	return (r->keep_younger && t->set >= c->now - r->keep_younger) ||
+	       (r->keep_pulled && t->told >= c->now - r->keep_pulled);
+}
+
 /* By the rule alone; those that belong to another manifest are neither young nor counted: they stay with that
  * one, looked at when it is known what stays. */
 static void choose_tags_of(struct choice *c, const struct retention_rule *r, struct vec *tags)
@@ -81,7 +95,8 @@ static void choose_tags_of(struct choice *c, const struct retention_rule *r, str
 			map_set_c(images, text, c);
 			t->kept = true;
 		}
-		t->kept = t->kept || (r->keep_younger && t->set >= c->now - r->keep_younger);
+		look_at_manifest(c, t);
+		t->kept = t->kept || by_time(c, r, t);
 	}
 }
 
@@ -297,23 +312,29 @@ char *retention_why_untagged(const struct held_manifest *m)
 	return mem_strdup(m->named ? "what it belongs to goes" : "nothing names it");
 }
 
+static void add_age(struct buf *why, const char *what, int64_t at, int64_t keep)
+{
+	char age[CLOCK_TEXT_MAX], limit[CLOCK_TEXT_MAX];
+	age_text(clock_now() - at, age);
+	age_text(keep, limit);
+	if (keep)
+		buf_addf(why, "; %s %s ago, kept for %s", what, age, limit);
+}
+
 char *retention_why(const struct registry_policy *p, const struct held_tag *t)
 {
 	struct digest subject;
 	const struct retention_rule *r = policy_retention(p, t->repository);
-	char age[CLOCK_TEXT_MAX], limit[CLOCK_TEXT_MAX];
 	if (t->copy)
 		return copy_why(t->copy, t->told);
 	if (retention_attached(t->tag, &subject))
 		return mem_strdup("what it belongs to goes");
-	age_text(clock_now() - t->set, age);
 	if (!r)
 		return mem_strdup("no rule keeps it");
-	if (!r->keep_younger)
-		return mem_printf("not among the newest %llu", (unsigned long long)r->keep_newest);
-	age_text(r->keep_younger, limit);
-	if (!r->keep_newest)
-		return mem_printf("set %s ago, kept for %s", age, limit);
-	return mem_printf("not among the newest %llu; set %s ago, kept for %s",
-		(unsigned long long)r->keep_newest, age, limit);
+	AUTO_BUF struct buf why = {0};
+	if (r->keep_newest)
+		buf_addf(&why, "; not among the newest %llu", (unsigned long long)r->keep_newest);
+	add_age(&why, "set", t->set, r->keep_younger);
+	add_age(&why, "asked for last", t->told, r->keep_pulled);
+	return mem_strdup(buf_cstr(&why) + strlen("; "));
 }

@@ -338,7 +338,7 @@ def test_scrub(serve):
         ("registry: {gc: soon}", '"soon" is not a duration'),
         ("registry: {grace: 0s}", "more than 0"),
         ("registry: {grace: off}", "not a duration"),
-        ("registry:\n  retention:\n    - {repositories: ['*']}", ":3:7: a rule of retention needs keep-newest or keep-younger"),
+        ("registry:\n  retention:\n    - {repositories: ['*']}", ":3:7: a rule of retention needs keep-newest, keep-younger or keep-pulled"),
         ("registry: {retention: {keep-newest: 1}}", "a list of rules"),
         ("registry:\n  retention:\n    - {keep-oldest: 1}", "keep-oldest"),
         ("registry: {quotas: {a/b: 1GB}}", "without a slash"),

@@ -234,6 +234,48 @@ static void images_are_counted(void **state)
 	assert_tags(f, "a", "v2");
 }
 
+static void ask(struct fixture *f, const char *name, int64_t days)
+{
+	sql(f, "UPDATE records SET used = %lld WHERE key = '%s'", (long long)(clock_now() - days * DAY),
+		name);
+}
+
+static void pulled(void **state)
+{
+	struct fixture *f = *state;
+	char text[DIGEST_TEXT_MAX];
+	struct descriptor three = image_of(f, "3");
+	tag_aged(f, "a", "v1", "1", 40);
+	tag_aged(f, "a", "v2", "2", 40);
+	tag_aged(f, "a", "v3", "3", 40);
+	tag_aged(f, "a", "v4", "4", 40);
+	tag_aged(f, "a", "alias", "3", 40);
+	AUTO_FREE char *by_digest = mem_printf("a@%s", digest_text(&three.digest, text));
+	ask(f, "a:v1", 30);
+	ask(f, "a:v2", 10);
+	ask(f, by_digest, 10);
+	add_rule(f, NULL, 0)->keep_pulled = 20 * DAY;
+	collect(f, NULL, false, NULL);
+	assert_tags(f, "a", "alias v2 v3");
+	assert_true(strvec_has(&f->said, "a:v1: asked for last 30d ago, kept for 20d"));
+	assert_true(strvec_has(&f->said, "a:v4: asked for last 40d ago, kept for 20d"));
+}
+
+/* What a request asks for is written down by the upkeep. */
+static void a_request_is_a_pull(void **state)
+{
+	struct fixture *f = *state;
+	AUTO(descriptor_fini) struct descriptor got = {0};
+	bool found = false;
+	tag_aged(f, "a", "v1", "1", 40);
+	tag_aged(f, "a", "v2", "2", 40);
+	assert_ok(records_tag_get(f->s, "a", "v2", &got, &found));
+	assert_ok(store_note_uses(f->s));
+	add_rule(f, NULL, 0)->keep_pulled = DAY;
+	collect(f, NULL, false, NULL);
+	assert_tags(f, "a", "v2");
+}
+
 static void names_and_pins(void **state)
 {
 	struct fixture *f = *state;
@@ -633,6 +675,8 @@ int main(void)
 		FIXTURE_TEST(manifest_comes_back_before_its_blobs_go),
 		FIXTURE_TEST(newest_and_younger),
 		FIXTURE_TEST(images_are_counted),
+		FIXTURE_TEST(pulled),
+		FIXTURE_TEST(a_request_is_a_pull),
 		FIXTURE_TEST(names_and_pins),
 		FIXTURE_TEST(grace),
 		FIXTURE_TEST(families),
