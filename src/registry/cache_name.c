@@ -102,6 +102,21 @@ struct err *registry_repository(
 	return NULL;
 }
 
+char *registry_default_copy(
+	const struct registry *r, const struct http_exchange *x, const struct route *route)
+{
+	AUTO(place_fini) struct place named = {0}, copy = {0};
+	const struct registry_cache *setting = NULL;
+	struct upstream *u = r->cache ? default_upstream(r->cache) : NULL;
+	if (!u || !reads(x) || http_query(x, "ns") || !repository_valid(route->repository) ||
+		!policy_place(
+			r->policy, route->repository, NULL, &setting, &named.there, &named.repository) ||
+		setting)
+		return NULL;
+	policy_copy_names(u->setting, route->repository, &copy.there, &copy.repository);
+	return policy_cache_offers(u->setting, str_c(copy.there)) ? steal(&copy.repository) : NULL;
+}
+
 /* ---- what is refused ---- */
 
 static void refuse_namespace(const struct request *q, struct http_exchange *x)

@@ -35,6 +35,10 @@ struct route;
  * NULL when that is no valid name. Caller frees. */
 MUST_USE struct err *registry_repository(
 	const struct registry *r, const struct http_exchange *x, const struct route *route, char **out);
+/* The copy that would be asked for if what the path names were not here; the same whether it is. NULL: none.
+ * Caller frees. */
+char *registry_default_copy(
+	const struct registry *r, const struct http_exchange *x, const struct route *route);
 
 /* Handles every request whose path is /v2/ or below. Borrowed, as long as r. */
 const struct http_handler *registry_handler(struct registry *r);

@@ -31,6 +31,7 @@ struct wish {
 	enum route_kind kind;
 	char *repository; /* NULL: none, or no valid name; the registry answers those itself */
 	char *named; /* as the path has it, which clients ask tokens for: of a mirror it is the upstream's */
+	char *other; /* the copy that named leads to when it is not here; NULL: it leads to none */
 	unsigned right;
 };
 
@@ -38,6 +39,7 @@ static void wish_fini(struct wish *w)
 {
 	mem_freep(&w->repository);
 	mem_freep(&w->named);
+	mem_freep(&w->other);
 }
 
 static struct err *wish_of(const struct routes *r, const struct http_exchange *x, struct wish *w)
@@ -55,6 +57,8 @@ static struct err *wish_of(const struct routes *r, const struct http_exchange *x
 		TRY(registry_repository(r->registry, x, &route, &w->repository));
 	if (repository_valid(route.repository))
 		w->named = mem_strndup(route.repository.ptr, route.repository.len);
+	if (w->named && w->kind != ROUTE_CATALOG)
+		w->other = registry_default_copy(r->registry, x, &route);
 	return NULL;
 }
 
@@ -63,6 +67,9 @@ static char *scope_of(const struct wish *w)
 {
 	if (w->kind == ROUTE_CATALOG)
 		return mem_strdup(",scope=\"registry:catalog:*\"");
+	/* Both, as which of them is meant would say whether this registry has the first. */
+	if (w->other)
+		return mem_printf(",scope=\"repository:%s:pull repository:%s:pull\"", w->named, w->other);
 	if (!w->repository)
 		return mem_strdup("");
 	return mem_printf(",scope=\"repository:%s:%s\"", w->repository,
@@ -121,8 +128,8 @@ static void refuse_known(struct http_exchange *x, const struct wish *w, const st
 	AUTO_FREE char *globs = token_repositories_text(&c->token);
 	AUTO_FREE char *text =
 		token_rights_anywhere(&c->token) & w->right && w->repository
-			? mem_printf("the token %s is not for %s: it is for %s", c->token.name, w->repository,
-				  globs)
+			? mem_printf("the token %s is not for %s: it is for %s", c->token.name,
+				  w->other ? w->named : w->repository, globs)
 			: mem_printf("the token %s has not the scope %s", c->token.name, scope);
 	refuse(x, 403, "DENIED", text);
 }

@@ -174,6 +174,26 @@ def test_where_clients_are_sent(bare):
         assert "--url takes" in bare("serve", "--url", url, code=2).err
 
 
+def test_what_is_here_is_not_told_to_strangers(bare, tmp_path):
+    """Names that are not here lead to an upstream: the answers to those who may read neither must not say which is which."""
+    admin = make_token(bare, "me", "--scope", "admin")
+    stranger = make_token(bare, "lab", "--scope", "pull", "--repository", "lab/*")
+    config = tmp_path / "config.yaml"
+    config.write_text('registry: {cache: [{upstream: "127.0.0.1:9", prefix: hub, default: true}]}')
+    with bare.serving("--config", str(config)) as address:
+        assert put(address, "here/app", basic(admin)) == 201
+        told = []
+        for name in ("here/app", "gone/app"):
+            for path in ("manifests/v1", "tags/list", "blobs/sha256:" + "0" * 64):
+                for credentials in ({}, basic(stranger)):
+                    answer = ask(address, "GET", f"/v2/{name}/{path}", credentials)
+                    told.append((answer.status, answer.getheader("WWW-Authenticate"), answer.text))
+        assert {status for status, _, _ in told} == {401, 403}
+        here, gone = told[:6], told[6:]
+        assert [str(t).replace("here/app", "gone/app") for t in here] == [str(t) for t in gone]
+        assert 'scope="repository:gone/app:pull repository:hub/gone/app:pull"' in gone[0][1]
+
+
 # ---- real clients ----
 
 
