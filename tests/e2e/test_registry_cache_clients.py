@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients of the registry as a cache: each in the way that it is told of mirrors. The upstream is Debian's docker-registry, which stands for docker.io."""
 
+import concurrent.futures
 import contextlib
 import http.client
 import json
@@ -19,6 +20,7 @@ from go_tools import go_tool
 from test_registry_clients import containerd  # noqa: F401, a fixture
 from test_registry_peers import layout_digest, make_layout, needs, run
 from test_server_auth import ask, basic, make_token
+from tls_front import Authority, tls_front
 
 pytestmark = pytest.mark.skipif(rs.program() is None or not rs.program()[1], reason="of the whole program only")
 
@@ -246,6 +248,27 @@ def test_upstream_with_tokens(tmp_path):
             assert server.request("GET", "/v2/up/other/app/manifests/1").status == 403
         finally:
             server.stop()
+
+
+@pytest.mark.parametrize("http2", [True, False])
+def test_upstream_over_tls(tmp_path, upstream, http2):
+    """Its certificate by the settings of registries; several downloads, which share a connection where there is HTTP/2."""
+    authority = Authority(tmp_path / "ca")
+    blobs = [os.urandom(2_000_000) for _ in range(6)]
+    for data in blobs:
+        upstream.push_blob("tls/app", data)
+    with tls_front(tmp_path / "front", upstream.host, authority.issue("server"), http2=http2) as front:
+        settings = {"registry": {"cache": [{"upstream": front.host, "prefix": "tls"}]}, "registries": {front.host: {"ca": str(authority.ca)}}}
+        server = rs.Server(tmp_path / "store", json.dumps(settings)).start()
+        try:
+            with concurrent.futures.ThreadPoolExecutor(12) as pool:
+                paths = [f"/v2/tls/tls/app/blobs/{rs.digest(data)}" for data in blobs]
+                answers = list(pool.map(lambda path: server.request("GET", path).body, paths * 2))
+            assert answers == blobs * 2
+        finally:
+            server.stop()
+        got = [r for r in front.requests() if r["method"] == "GET" and "/blobs/" in r["path"]]
+        assert len(got) == len(blobs) and {r["protocol"] for r in got} == {"HTTP/2.0" if http2 else "HTTP/1.1"}
 
 
 def test_slow_readers_hold_nobody_up(cache, proxy, upstream):
