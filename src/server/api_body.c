@@ -52,6 +52,10 @@ struct err *body_token(const json_t *o, struct token_request *out)
 	TRY(need_text(o, "name", WHAT, &name));
 	TRY(json_get_strings(o, "scopes", WHAT, &scopes));
 	TRY(json_get_strings(o, "repositories", WHAT, &t.token.repositories));
+	/* A program that found none to name must not get a token for all. */
+	if (json_is_array(json_object_get(o, "repositories")) && !t.token.repositories.len)
+		return err_hint(err_new(ERR_INVALID, WHAT ": \"repositories\" is empty"),
+			"leave it out for all of them");
 	TRY(json_get_int(o, "expires_seconds", WHAT, &seconds));
 	for (size_t i = 0; i < scopes.len; i++)
 		if (!token_scope_parse(scopes.ptr[i], &t.token.scopes))

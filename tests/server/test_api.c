@@ -69,6 +69,8 @@ static void test_token_bodies(void **state)
 {
 	(void)state;
 	good(parse_token("{\"name\":\"n\",\"scopes\":[\"pull\",\"push\"],\"expires_seconds\":5}"));
+	bad(parse_token("{\"name\":\"n\",\"scopes\":[\"push\"],\"repositories\":[]}"), ERR_INVALID,
+		"\"repositories\" is empty");
 	bad(parse_token("{\"name\":\"n\",\"scopes\":[\"pul\"]}"), ERR_INVALID, "there is no scope \"pul\"");
 	bad(parse_token("{\"scopes\":[\"pull\"]}"), ERR_INVALID, "name is missing");
 	bad(parse_token("{\"name\":5,\"scopes\":[\"pull\"]}"), ERR_INVALID, "name");
