@@ -20,7 +20,6 @@ void release_job_fini(struct release_job *j)
 	mem_freep(&j->tag);
 	mem_freep(&j->reference);
 	mem_freep(&j->runner);
-	mem_freep(&j->error);
 	*j = (struct release_job){0};
 }
 

@@ -32,7 +32,6 @@ struct release_job {
 	struct digest digest;
 	struct digest inputs;
 	bool already; /* was published before with this very digest */
-	char *error;  /* text of why it failed, NULL if it did not */
 };
 struct release_plan {
 	struct container container;
@@ -46,10 +45,6 @@ void release_plan_fini(struct release_plan *p);
 
 /* Everything a dry run shows: nothing is built and nothing leaves the machine. */
 MUST_USE struct err *release_plan_make(const struct release_request *rq, struct release_plan *out);
-/* Build and publish each job; one failing does not stop the others; the first failure is returned with job
- * errors filled in. on_failure (may be NULL) gets the Dockerfile's text of a failed build. */
-MUST_USE struct err *release_run(
-	struct engine *e, const struct release_request *rq, struct release_plan *plan, char **failed_text);
 
 /* A place in the manifests that names an image. */
 struct listed_pin {

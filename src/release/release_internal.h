@@ -33,7 +33,7 @@ struct job_run {
 	const char *own_registry;              /* as in job_work */
 	struct err *(*may_publish)(void *ctx); /* likewise */
 	void *may_publish_ctx;
-	char **failed_text; /* as release_run's; may be NULL */
+	char **failed_text; /* gets the Dockerfile's text of a failed build; may be NULL */
 };
 MUST_USE struct err *release_run_job(struct engine *e, const struct job_run *r);
 /* image under the job's name, never over another one: ERR_EXISTS. The job's already says whether it was

@@ -97,21 +97,3 @@ struct err *release_run_job(struct engine *e, const struct job_run *r)
 	j->inputs = built.inputs;
 	return NULL;
 }
-
-struct err *release_run(
-	struct engine *e, const struct release_request *rq, struct release_plan *plan, char **failed_text)
-{
-	struct err *first = NULL;
-	for (size_t i = 0; i < plan->jobs.len; i++) {
-		struct release_job *j = vec_at(&plan->jobs, i);
-		const struct job_run run = {.rq = rq, .plan = plan, .job = j, .failed_text = failed_text};
-		struct err *why = cancel_check(rq->cancel);
-		if (!why)
-			why = release_run_job(e, &run);
-		if (!why)
-			continue;
-		j->error = err_text(why);
-		first = err_first(first, err_wrap(why, "releasing %s", j->reference));
-	}
-	return first;
-}
