@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Are pinned images in the registry? Each reference is asked for once. */
 #include "base/mem.h"
-#include "registry/registry.h"
 #include "release/check_internal.h"
 #include "remote/parallel.h"
 
@@ -69,31 +68,13 @@ static struct err *gather(struct lookups *l, const struct trace *traces)
 
 /* ---- asking ---- */
 
-static struct err *ask_store(struct engine *e, struct lookup *l)
-{
-	AUTO(descriptor_fini) struct descriptor d = {0};
-	bool found = false;
-	if (l->ref.tag)
-		TRY(registry_get(engine_store(e), l->ref.repository, l->ref.tag, &d, &found));
-	else
-		TRY(registry_get_digest(engine_store(e), l->ref.repository, &l->ref.digest, &d, &found));
-	l->seen = (struct presence){.status = found ? 200 : 404, .digest = d.digest};
-	return NULL;
-}
-
 static struct err *ask(void *ctx, size_t i, const struct transfer_io *io)
 {
 	struct lookups *all = ctx;
 	struct lookup *l = vec_at(&all->all, i);
 	struct engine *engine = all->c->rq->engine;
 	bool embedded = !all->c->config.registry;
-	struct remote *remote = NULL;
-	if (embedded)
-		TRY(ask_store(engine, l));
-	else
-		TRY(engine_remote(engine, &remote));
-	if (remote)
-		TRY(remote_presence(remote, &l->ref, l->want_digest, io, &l->seen));
+	TRY(published_presence(engine, embedded, &l->ref, l->want_digest, io, &l->seen));
 	if (l->seen.status != 200 || l->seen.why || !l->want_label)
 		return NULL;
 	struct err *e = image_facts_read(engine, embedded, &l->ref, io, &l->facts);

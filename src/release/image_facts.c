@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/evaluate.h"
-#include "registry/registry.h"
 #include "release/release_internal.h"
 
 #include <string.h>
@@ -14,10 +13,7 @@ static struct err *find_image(struct engine *e, bool embedded, const struct refe
 {
 	if (embedded) {
 		bool found = false;
-		if (ref->tag)
-			TRY(registry_get(engine_store(e), ref->repository, ref->tag, out, &found));
-		else
-			TRY(registry_get_digest(engine_store(e), ref->repository, &ref->digest, out, &found));
+		TRY(published_here(e, ref, out, &found));
 		if (found)
 			return NULL;
 		AUTO_FREE char *text = reference_text(ref);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
-#include "registry/registry.h"
 #include "release/evaluate.h"
 #include "release/release.h"
 #include "release/release_internal.h"
@@ -122,23 +121,11 @@ static struct err *find_containers(struct listing *l)
 	return e;
 }
 
-static struct err *ask_registry(
-	const struct listing *l, const char *image, const struct transfer_io *io, struct strvec *out)
-{
-	AUTO(reference_fini) struct reference ref = {0};
-	TRY(reference_parse(image, false, &ref));
-	if (!l->config.registry)
-		return registry_tags(engine_store(l->rq->engine), ref.repository, out);
-	struct remote *remote = NULL;
-	TRY(engine_remote(l->rq->engine, &remote));
-	return remote_tags(remote, &ref, io, out);
-}
-
 static struct err *find_tags(void *ctx, size_t i, const struct transfer_io *io)
 {
 	struct listing *l = ctx;
 	struct listed_container *c = vec_at(&l->out->containers, i);
-	struct err *e = ask_registry(l, c->image, io, &l->tags[i]);
+	struct err *e = published_tags(l->rq->engine, !l->config.registry, c->image, io, &l->tags[i]);
 	if (err_kind(e) == ERR_CANCELED)
 		return e;
 	if (e)

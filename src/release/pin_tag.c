@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which tag to pin. */
 #include "base/mem.h"
-#include "registry/registry.h"
 #include "release/pin_internal.h"
 #include "release/release_internal.h"
 
@@ -30,14 +29,8 @@ static struct err *reference_of(const struct pin_tag_search *s, const char *tag,
 
 static struct err *all_tags(const struct pin_tag_search *s, struct strvec *out)
 {
-	AUTO(reference_fini) struct reference ref = {0};
-	TRY(reference_parse(s->image, false, &ref));
-	if (!s->config->registry)
-		return registry_tags(engine_store(s->rq->engine), ref.repository, out);
-	struct remote *remote = NULL;
-	struct transfer_io io = {.cancel = s->rq->cancel};
-	TRY(engine_remote(s->rq->engine, &remote));
-	return remote_tags(remote, &ref, &io, out);
+	const struct transfer_io io = {.cancel = s->rq->cancel};
+	return published_tags(s->rq->engine, !s->config->registry, s->image, &io, out);
 }
 
 /* What the tag stands for now; ERR_NOT_FOUND if nothing. */
@@ -51,7 +44,7 @@ static struct err *resolve(const struct pin_tag_search *s, const struct referenc
 		TRY(engine_remote(s->rq->engine, &remote));
 		TRY(remote_resolve(remote, ref, &io, &d));
 	} else {
-		TRY(registry_get(engine_store(s->rq->engine), ref->repository, ref->tag, &d, &found));
+		TRY(published_here(s->rq->engine, ref, &d, &found));
 	}
 	if (!found)
 		return err_new(ERR_NOT_FOUND, "%s:%s is not in the registry", s->image, ref->tag);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What becomes of the pins of one container and kind. */
 #include "base/mem.h"
-#include "registry/registry.h"
 #include "release/promote_internal.h"
 
 #include <string.h>
@@ -28,18 +27,9 @@ static struct err *settle(struct promotion *p, struct err *e)
 
 static struct err *tag_is_there(const struct deciding *d, const struct reference *ref, bool *there)
 {
-	struct descriptor found = {0};
 	struct presence p = {0};
-	struct remote *remote = NULL;
 	const struct transfer_io io = {.cancel = d->rq->cancel};
-	if (!d->main->plan.config.registry) {
-		struct err *e =
-			registry_get(engine_store(d->rq->engine), ref->repository, ref->tag, &found, there);
-		descriptor_fini(&found);
-		return e;
-	}
-	TRY(engine_remote(d->rq->engine, &remote));
-	TRY(remote_presence(remote, ref, false, &io, &p));
+	TRY(published_presence(d->rq->engine, !d->main->plan.config.registry, ref, false, &io, &p));
 	*there = p.status == 200;
 	struct err *e = NULL;
 	if (p.status != 200 && p.status != 404) {

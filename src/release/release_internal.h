@@ -51,6 +51,16 @@ struct tag_order {
 };
 int tag_order_cmp(const struct tag_order *a, const struct tag_order *b);
 
+/* embedded, here and below: at the registry of the local store, else where image or ref says. */
+MUST_USE struct err *published_tags(
+	struct engine *e, bool embedded, const char *image, const struct transfer_io *io, struct strvec *out);
+/* What a tag, else a digest, stands for at the registry of the local store. */
+MUST_USE struct err *published_here(
+	struct engine *e, const struct reference *ref, struct descriptor *out, bool *found);
+/* As remote_presence; *out owned by the caller. */
+MUST_USE struct err *published_presence(struct engine *e, bool embedded, const struct reference *ref,
+	bool want_digest, const struct transfer_io *io, struct presence *out);
+
 /* What an image says of itself. Also set in part when reading it fails. */
 struct image_facts {
 	struct digest digest;
@@ -60,8 +70,7 @@ struct image_facts {
 	int64_t created;      /* 0: unknown */
 	uint64_t size;        /* of its layers */
 };
-/* embedded: from the registry of the local store, else from where ref says; manifest and config come into the
- * store. */
+/* Manifest and config come into the store. */
 MUST_USE struct err *image_facts_read(struct engine *e, bool embedded, const struct reference *ref,
 	const struct transfer_io *io, struct image_facts *out);
 
