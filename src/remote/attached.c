@@ -16,27 +16,6 @@
 
 static const struct transfer_io no_io;
 
-static void descriptors_fini(struct vec *v)
-{
-	for (size_t i = 0; i < v->len; i++)
-		descriptor_fini(vec_at(v, i));
-	vec_fini(v);
-}
-
-static bool listed(const struct vec *v, const struct digest *d)
-{
-	for (size_t i = 0; i < v->len; i++)
-		if (digest_eq(&((const struct descriptor *)vec_at(v, i))->digest, d))
-			return true;
-	return false;
-}
-
-static void list(struct vec *v, const struct descriptor *d)
-{
-	if (!listed(v, &d->digest))
-		descriptor_copy(d, vec_push(v));
-}
-
 /* ---- what a registry lists ---- */
 
 static struct call get_call(const struct route *route, const char *path, const struct transfer_io *io)
@@ -59,7 +38,7 @@ static struct err *take_entries(const struct http_response *r, const char *what,
 	if (e)
 		return err_wrap(e, "%s", what);
 	for (size_t i = 0; m.kind == MANIFEST_INDEX && i < m.entries.len; i++)
-		list(out, vec_at(&m.entries, i));
+		descriptors_add(out, vec_at(&m.entries, i));
 	if (out->len > LISTED_MAX)
 		return err_new(ERR_INVALID, "%s has more than %d entries", what, LISTED_MAX);
 	return NULL;
@@ -136,7 +115,7 @@ struct gather {
 static struct err *add_subject(struct gather *g, const struct descriptor *d)
 {
 	size_t at = g->subjects.len;
-	list(&g->subjects, d);
+	descriptors_add(&g->subjects, d);
 	for (; at < g->subjects.len; at++) {
 		struct digest digest = ((struct descriptor *)vec_at(&g->subjects, at))->digest;
 		AUTO(manifest_fini) struct manifest m = {0};
@@ -154,7 +133,7 @@ static struct err *add_subject(struct gather *g, const struct descriptor *d)
 			const struct descriptor *child = vec_at(&m.entries, i);
 			TRY(store_blob_stat(g->remote->store, &child->digest, &size));
 			if (size >= 0 && media_type_is_manifest(child->media_type))
-				list(&g->subjects, child);
+				descriptors_add(&g->subjects, child);
 		}
 	}
 	return NULL;
@@ -192,7 +171,7 @@ static struct err *take_referrers(struct gather *g, const struct digest *subject
 		if (!media_type_is_manifest(d->media_type))
 			event_info(g->io->events, "%s stays behind: a %s", digest_text(&d->digest, text),
 				d->media_type);
-		else if (!listed(&g->subjects, &d->digest))
+		else if (!descriptors_have(&g->subjects, &d->digest))
 			TRY(take(g, subject, d, NULL));
 	}
 	return NULL;
@@ -277,7 +256,7 @@ static struct err *complete_list(struct lists *l, const struct digest *subject)
 	for (size_t i = 0; i < l->attached->len; i++) {
 		const struct attached *a = vec_at(l->attached, i);
 		if (!a->tag && digest_eq(&a->subject, subject))
-			all &= listed(&known, &a->manifest.digest);
+			all &= descriptors_have(&known, &a->manifest.digest);
 	}
 	if (all)
 		return NULL;
@@ -285,8 +264,9 @@ static struct err *complete_list(struct lists *l, const struct digest *subject)
 	size_t before = entries.len;
 	for (size_t i = 0; i < l->attached->len; i++) {
 		const struct attached *a = vec_at(l->attached, i);
-		if (!a->tag && digest_eq(&a->subject, subject) && !listed(&known, &a->manifest.digest))
-			list(&entries, &a->manifest);
+		if (!a->tag && digest_eq(&a->subject, subject) &&
+			!descriptors_have(&known, &a->manifest.digest))
+			descriptors_add(&entries, &a->manifest);
 	}
 	return entries.len == before ? NULL : put_index(l, tag, &entries);
 }

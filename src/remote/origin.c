@@ -6,8 +6,6 @@
 #include "base/mem.h"
 #include "remote/remote_internal.h"
 
-#include <string.h>
-
 #define SPACE "origin"
 #define PLACES_MAX 8
 
@@ -65,18 +63,4 @@ struct err *origin_add(struct store *s, const struct reference *ref, const struc
 		return e;
 	}
 	return store_commit(s);
-}
-
-void descriptor_brief(const struct descriptor *from, struct descriptor *to)
-{
-	*to = (struct descriptor){.digest = from->digest, .size = from->size};
-	memcpy(to->media_type, from->media_type, sizeof(to->media_type));
-	strvec_push_all(&to->urls, strvec_list(&from->urls));
-}
-
-void descriptor_free_parts(struct descriptor *d)
-{
-	mem_freep(&d->annotations);
-	mem_freep(&d->artifact_type);
-	strvec_fini(&d->urls);
 }

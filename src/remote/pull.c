@@ -25,33 +25,12 @@ static struct err *read_manifest(struct store *s, const struct descriptor *d, st
 	return manifest_parse(buf_str(&bytes), d->media_type, out);
 }
 
-static void briefs_fini(struct vec *v)
-{
-	for (size_t i = 0; i < v->len; i++)
-		descriptor_free_parts(vec_at(v, i));
-	vec_fini(v);
-}
-
-static bool listed(const struct vec *v, const struct digest *d)
-{
-	for (size_t i = 0; i < v->len; i++)
-		if (digest_eq(&((const struct descriptor *)vec_at(v, i))->digest, d))
-			return true;
-	return false;
-}
-
-static void list_brief(struct vec *v, const struct descriptor *d)
-{
-	if (!listed(v, &d->digest))
-		descriptor_brief(d, vec_push(v));
-}
-
 static void list_blobs(const struct manifest *m, struct vec *out)
 {
 	if (digest_is_set(&m->config.digest))
-		list_brief(out, &m->config);
+		descriptors_add_brief(out, &m->config);
 	for (size_t i = 0; i < m->entries.len; i++)
-		list_brief(out, vec_at(&m->entries, i));
+		descriptors_add_brief(out, vec_at(&m->entries, i));
 }
 
 /* ---- lazily ---- */
@@ -95,7 +74,7 @@ static struct err *pull_lazy(struct remote *r, const struct reference *ref, cons
 {
 	struct descriptor found = {0}, first = {0}, at = {0};
 	AUTO(manifest_fini) struct manifest m = {0};
-	AUTO(briefs_fini) struct vec blobs = VEC_OF(struct descriptor);
+	AUTO(descriptors_fini) struct vec blobs = VEC_OF(struct descriptor);
 	TRY(remote_resolve(r, ref, io, &found));
 	TRY(remote_fetch_manifest(r, ref, &found, io, &first));
 	at = first;
@@ -157,10 +136,10 @@ static struct err *expand(struct pull *p, struct vec *seen, struct vec *next)
 				const struct descriptor *d = vec_at(&m.entries, k);
 				/* Caches of BuildKit have layers as entries of an index. */
 				if (!media_type_is_manifest(d->media_type)) {
-					list_brief(p->blobs, d);
-				} else if (!listed(seen, &d->digest)) {
-					list_brief(seen, d);
-					list_brief(next, d);
+					descriptors_add_brief(p->blobs, d);
+				} else if (!descriptors_have(seen, &d->digest)) {
+					descriptors_add_brief(seen, d);
+					descriptors_add_brief(next, d);
 				}
 			}
 		}
@@ -172,16 +151,16 @@ static struct err *expand(struct pull *p, struct vec *seen, struct vec *next)
 
 static struct err *gather_all(struct pull *p, const struct descriptor *top, const struct transfer_io *io)
 {
-	AUTO(briefs_fini) struct vec seen = VEC_OF(struct descriptor);
-	list_brief(&seen, top);
-	list_brief(&p->level, top);
+	AUTO(descriptors_fini) struct vec seen = VEC_OF(struct descriptor);
+	descriptors_add_brief(&seen, top);
+	descriptors_add_brief(&p->level, top);
 	for (int depth = 0; p->level.len; depth++) {
 		if (depth > DEPTH_MAX)
 			return err_new(ERR_INVALID, "its indexes are nested more than %d deep", DEPTH_MAX);
 		TRY(parallel_run(p->level.len, p->remote->parallel, io, fetch_one_manifest, p));
 		struct vec next = VEC_OF(struct descriptor);
 		struct err *e = expand(p, &seen, &next);
-		briefs_fini(&p->level);
+		descriptors_fini(&p->level);
 		p->level = next;
 		TRY(e);
 	}
@@ -192,7 +171,7 @@ static struct err *pull_all(struct remote *r, const struct reference *ref, const
 	bool all_platforms, const struct transfer_io *io, struct descriptor *top)
 {
 	AUTO(routes_fini) struct vec routes = VEC_OF(struct route);
-	AUTO(briefs_fini) struct vec blobs = VEC_OF(struct descriptor);
+	AUTO(descriptors_fini) struct vec blobs = VEC_OF(struct descriptor);
 	struct pull p = {.remote = r,
 		.ref = ref,
 		.routes = &routes,
@@ -211,7 +190,7 @@ static struct err *pull_all(struct remote *r, const struct reference *ref, const
 		if (!e)
 			list_blobs(&m, &blobs);
 	}
-	briefs_fini(&p.level);
+	descriptors_fini(&p.level);
 	TRY(e);
 	TRY(origin_add(r->store, ref, &blobs));
 	TRY(parallel_run(blobs.len, r->parallel, io, fetch_one_blob, &p));

@@ -10,27 +10,6 @@
 
 static const struct transfer_io no_io;
 
-static bool listed(const struct vec *v, const struct digest *d)
-{
-	for (size_t i = 0; i < v->len; i++)
-		if (digest_eq(&((const struct descriptor *)vec_at(v, i))->digest, d))
-			return true;
-	return false;
-}
-
-static void list_brief(struct vec *v, const struct descriptor *d)
-{
-	if (!listed(v, &d->digest))
-		descriptor_brief(d, vec_push(v));
-}
-
-static void briefs_fini(struct vec *v)
-{
-	for (size_t i = 0; i < v->len; i++)
-		descriptor_free_parts(vec_at(v, i));
-	vec_fini(v);
-}
-
 /* ---- what is to be pushed ---- */
 
 static struct err *in_store(struct store *s, const struct digest *d, bool *out)
@@ -48,7 +27,7 @@ static struct err *gather_blob(struct push *p, const struct descriptor *d)
 	if (d->urls.len)
 		TRY(in_store(p->remote->store, &d->digest, &here));
 	if (!d->urls.len || here)
-		list_brief(&p->blobs, d);
+		descriptors_add_brief(&p->blobs, d);
 	return NULL;
 }
 
@@ -70,7 +49,7 @@ static struct err *gather(struct push *p, const struct descriptor *d, int depth,
 	bool here = false;
 	AUTO_BUF struct buf bytes = {0};
 	AUTO(manifest_fini) struct manifest m = {0};
-	if (listed(&p->manifests, &d->digest))
+	if (descriptors_have(&p->manifests, &d->digest))
 		return NULL;
 	if (depth > DEPTH_MAX || p->manifests.len + p->blobs.len > ITEMS_MAX)
 		return err_new(ERR_INVALID, "its indexes are nested too deep, or name too much");
@@ -88,7 +67,7 @@ static struct err *gather(struct push *p, const struct descriptor *d, int depth,
 	}
 	struct descriptor mine = {.digest = d->digest, .size = bytes.len};
 	memcpy(mine.media_type, m.media_type, sizeof(mine.media_type));
-	list_brief(&p->manifests, &mine);
+	descriptors_add_brief(&p->manifests, &mine);
 	return NULL;
 }
 
@@ -209,8 +188,8 @@ struct err *remote_push(struct remote *r, const struct descriptor *image, const 
 		e = route_for_push(r, to, &p.route);
 	if (!e)
 		e = run(&p, image, overwrite, io ? io : &no_io, &same);
-	briefs_fini(&p.blobs);
-	briefs_fini(&p.manifests);
+	descriptors_fini(&p.blobs);
+	descriptors_fini(&p.manifests);
 	route_fini(&p.route);
 	if (e) {
 		AUTO_FREE char *text = reference_text(to);

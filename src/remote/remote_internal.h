@@ -179,6 +179,11 @@ MUST_USE struct err *origin_add(struct store *s, const struct reference *ref, co
 /* "registry/repository" texts, the latest first. */
 MUST_USE struct err *origin_get(struct store *s, const struct digest *d, struct strvec *out);
 
-void descriptor_brief(
-	const struct descriptor *from, struct descriptor *to); /* without annotations and such */
-void descriptor_free_parts(struct descriptor *d);
+/* ---- vectors of struct descriptor with each digest once ---- */
+
+void descriptors_fini(struct vec *v);
+bool descriptors_have(const struct vec *v, const struct digest *d);
+/* A copy, unless its digest is there. */
+void descriptors_add(struct vec *v, const struct descriptor *d);
+/* Without annotations and such. */
+void descriptors_add_brief(struct vec *v, const struct descriptor *d);
