@@ -106,7 +106,7 @@ struct err *call_once(const struct call *c, struct http_response *r)
 
 struct err *call_run(const struct call *c, struct http_response *r)
 {
-	struct retry retry = {.endpoint = c->endpoint, .io = c->io};
+	struct retry retry = {.endpoint = c->endpoint, .io = c->io, .most = c->tries};
 	for (;;) {
 		struct err *e = call_once(c, r);
 		if (!e && !status_may_pass(r->status))

@@ -20,23 +20,6 @@ void presence_fini(struct presence *p)
 	*p = (struct presence){0};
 }
 
-/* With one more try for what may pass. */
-static struct err *ask(const struct call *c, struct http_response *r)
-{
-	struct retry retry = {.endpoint = c->endpoint, .io = c->io, .most = TRIES};
-	for (;;) {
-		struct err *e = call_once(c, r);
-		if (!e && !status_may_pass(r->status))
-			return NULL;
-		bool again = false;
-		struct err *stop = retry_wait(&retry, r, e, &again);
-		if (stop || !again)
-			return stop ? err_first(stop, e) : e;
-		err_free(e);
-		http_response_fini(r);
-	}
-}
-
 static bool is_redirect(int status)
 {
 	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -69,7 +52,7 @@ static struct err *ask_through(const struct call *first, struct http_response *r
 	AUTO_FREE char *at = NULL;
 	for (int hops = 0;; hops++) {
 		char *next = NULL;
-		TRY(ask(&c, r));
+		TRY(call_run(&c, r));
 		TRY(follow(r, hops, &next, out));
 		if (!next)
 			return NULL;
@@ -120,6 +103,7 @@ static struct err *look(const struct route *route, const struct reference *ref, 
 		.path = path,
 		.headers = {TAKES_MANIFESTS},
 		.no_redirects = true,
+		.tries = TRIES,
 		.max_body = MANIFEST_MAX,
 		.io = io};
 	TRY(ask_through(&c, r, out));

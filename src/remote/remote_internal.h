@@ -87,6 +87,7 @@ struct call {
 	bool foreign; /* path is a URL that an image named: no credentials, certificates or exceptions of the
 			 registry */
 	bool no_redirects; /* they are answers */
+	unsigned tries;    /* of call_run, in all; 0: as the remote has it */
 	const char *method;
 	const char *path;       /* "/v2/..." or an absolute URL that the registry named */
 	const char *headers[6]; /* NULL-terminated */
