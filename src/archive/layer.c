@@ -2,7 +2,6 @@
 #include "archive/layer.h"
 
 #include "archive/ring_internal.h"
-#include "base/mem.h"
 
 #include <errno.h>
 #include <pthread.h>

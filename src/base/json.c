@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
 
-#include "base/mem.h"
 #include "base/str_internal.h"
 
 #include <assert.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/str.h"
 
-#include "base/compiler.h"
 #include "base/str_internal.h"
 
 #include <string.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/build_pipeline.h"
 
-#include "base/str.h"
 #include "repo/repo.h"
 
 static struct err *refuse(const char *option, enum build_kind kind)

@@ -6,7 +6,6 @@
 #include "cli/build_pipeline.h"
 #include "cli/cmds.h"
 #include "cli/render.h"
-#include "release/release.h"
 #include "repo/repo.h"
 #include "sys/file.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
-#include "base/path.h"
 #include "cli/cmds.h"
 #include "cli/place.h"
 #include "cli/render.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/path.h"
 #include "dagger/dagger_schema.h"
 #include "oci/reference.h"
 

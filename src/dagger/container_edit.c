@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changes of a container's configuration. */
 #include "base/mem.h"
-#include "base/path.h"
 #include "dagger/dagger_schema.h"
 
 #include <string.h>

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/mem.h"
-#include "base/path.h"
 #include "dagger/dagger_schema.h"
 
 #include <string.h>

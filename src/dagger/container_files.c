@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files of a container: every change is one layer, or a change of the mounted directory that the path lies
  * in. */
-#include "base/mem.h"
-#include "base/path.h"
 #include "dagger/dagger_schema.h"
 
 #include <string.h>

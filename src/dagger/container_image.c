@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "dagger/dagger_schema.h"
-#include "oci/images.h"
 #include "oci/reference.h"
 
 #include <string.h>

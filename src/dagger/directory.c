@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changes of directories. A directory is a place in a file system: what is below it changes, the rest is
  * carried along. */
-#include "base/mem.h"
-#include "base/path.h"
 #include "dagger/dagger_schema.h"
 #include "sys/file.h"
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/mem.h"
 #include "base/vec.h"
 #include "exec/executor_internal.h"
 #include "sys/file.h"

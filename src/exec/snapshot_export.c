@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "archive/tar.h"
-#include "base/mem.h"
 #include "exec/executor_internal.h"
 #include "exec/file_op.h"
 #include "exec/rootfs.h"

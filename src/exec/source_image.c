@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/mem.h"
 #include "exec/executor_internal.h"
 #include "oci/images.h"
 

@@ -6,12 +6,10 @@
  * (as installing ca-certificates does) would fail on a mount point, and copying it would carry the machine's
  * CA into the image.
  */
-#include "base/mem.h"
 #include "base/str.h"
 #include "exec/step_internal.h"
 #include "sys/file.h"
 #include "sys/mounts.h"
-#include "sys/userns.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 #include "exec/step_internal.h"
-#include "sys/file.h"
 
 #include <pthread.h>
 #include <unistd.h>

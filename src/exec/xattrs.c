@@ -2,7 +2,6 @@
 #include "exec/xattrs.h"
 
 #include "base/buf.h"
-#include "base/mem.h"
 #include "sys/file.h"
 
 #include <errno.h>

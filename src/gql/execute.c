@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gql/execute.h"
 
-#include "base/mem.h"
 #include "gql/execution_internal.h"
 #include "gql/parse_internal.h"
 #include "gql/validate_internal.h"

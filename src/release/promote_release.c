@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Releasing from main what has other inputs: a run of its own, here or at the server. */
-#include "base/clock.h"
 #include "base/mem.h"
 #include "release/dispatch.h"
 #include "release/local.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What there is at a registry, or in the one of the local store. */
-#include "base/mem.h"
 #include "registry/registry.h"
 #include "release/release_internal.h"
 

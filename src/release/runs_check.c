@@ -2,7 +2,6 @@
 /* What may be queued: a server gets it from others. */
 #include "release/runs_internal.h"
 
-#include "base/mem.h"
 #include "oci/reference.h"
 #include "repo/repo.h"
 

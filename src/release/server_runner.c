@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a runner says to the server. */
-#include "base/clock.h"
 #include "base/mem.h"
 #include "release/run_json.h"
 #include "release/server_client_internal.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
-#include "remote/access.h"
 #include "remote/push_internal.h"
 
 #include <string.h>

@@ -4,7 +4,6 @@
  * refused in a streamed PATCH; where requests may not be large, in chunks.
  */
 #include "base/mem.h"
-#include "remote/access.h"
 #include "remote/push_internal.h"
 #include "sys/file.h"
 

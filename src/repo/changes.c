@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What differs between a commit and the work tree. */
-#include "base/mem.h"
 #include "repo/repo.h"
 #include "repo/repo_internal.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
-#include "base/path.h"
 #include "repo/repo.h"
 #include "repo/repo_internal.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Images named inside a longer text: arguments, values of variables, files of a ConfigMap. */
-#include "base/mem.h"
 #include "repo/manifest_internal.h"
 
 #include <string.h>

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "repo/template.h"
 
-#include "base/mem.h"
-
 #include <stdint.h>
 #include <string.h>
 

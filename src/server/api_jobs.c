@@ -2,7 +2,6 @@
 /* What runners say: claim, heartbeat, log, result. Who holds a job shows its lease in a header of its own, so
  * that no address or log of a proxy holds it. */
 #include "base/clock.h"
-#include "base/mem.h"
 #include "release/run_json.h"
 #include "server/api_body.h"
 #include "server/api_internal.h"

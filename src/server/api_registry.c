@@ -6,7 +6,6 @@
  * somebody.
  */
 #include "base/clock.h"
-#include "base/mem.h"
 #include "server/api_internal.h"
 
 #include <string.h>

@@ -3,7 +3,6 @@
  * Hashers of partials between two requests of an upload, so that what came in pieces need not be read again
  * at its end. One that somebody else appended to meanwhile has another size: its hasher is of no use then.
  */
-#include "base/mem.h"
 #include "store/store_internal.h"
 #include "sys/file.h"
 

@@ -3,7 +3,6 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "sys/caps.h"
-#include "sys/file.h"
 #include "sys/mounts.h"
 #include "sys/sandbox_internal.h"
 

@@ -6,7 +6,6 @@
  */
 #include "sys/syscall_filter.h"
 
-#include "base/mem.h"
 #include "base/vec.h"
 #include "sys/syscall_rules.h"
 

@@ -9,7 +9,6 @@
 
 #include "base/duration.h"
 #include "base/mem.h"
-#include "dockerfile/instructions.h"
 #include "dockerfile/names.h"
 #include "fake_host.h"
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "copy_fixture.h"
 
-#include "sys/file.h"
-
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>

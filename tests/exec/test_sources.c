@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "copy_fixture.h"
 
-#include "base/clock.h"
 #include "oci/images.h"
 #include "sys/file.h"
 #include "sys/process.h"

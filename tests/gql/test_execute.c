@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
 #include "gql/execute.h"
 
 #include <pthread.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* images_import_stream: one image from an archive that is read once. */
-#include "base/path.h"
 #include "image_fixture.h"
 
 /* An archive in the making: two layers, their config, and what names them. */

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "image_fixture.h"
 #include "release/release.h"
-#include "release/release_internal.h"
 
 static void list(const char *name, size_t max, struct buf *out)
 {

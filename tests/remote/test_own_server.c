@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client against cooper's own registry, plain and with TLS. */
-#include "base/clock.h"
 #include "base/mem.h"
 #include "fixture.h"
-#include "oci/images.h"
 #include "registry/registry.h"
 #include "sys/process.h"
 

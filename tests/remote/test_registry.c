@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Against the distribution registry of Debian (package docker-registry); skipped where that is not installed.
  */
-#include "base/clock.h"
 #include "base/mem.h"
 #include "fixture.h"
 #include "oci/images.h"

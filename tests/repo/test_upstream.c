@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
 #include "repo/upstream_tag.h"
 
 #include <string.h>

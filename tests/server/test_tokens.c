@@ -8,7 +8,6 @@
 
 #include "fixture.h"
 
-#include "base/base64.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/auth_internal.h"

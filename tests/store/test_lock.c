@@ -2,7 +2,6 @@
 #include "helper.h"
 
 #include "base/cancel.h"
-#include "base/clock.h"
 
 #include <pthread.h>
 #include <signal.h>

@@ -3,8 +3,6 @@
  */
 #include "helper.h"
 
-#include "sys/file.h"
-
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sys/userns.h"
 
-#include "base/mem.h"
 #include "base/vec.h"
 #include "sys/caps.h"
 
