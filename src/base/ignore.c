@@ -209,11 +209,6 @@ void ignore_freep(struct ignore **ig)
 	ignore_free(steal(ig));
 }
 
-bool ignore_is_empty(const struct ignore *ig)
-{
-	return !ig || ig->count == 0;
-}
-
 struct err *ignore_parse(struct str text, struct strvec *patterns)
 {
 	struct str line;

@@ -27,7 +27,6 @@ MUST_USE struct err *ignore_new(const char *const *patterns, struct ignore **out
 void ignore_free(struct ignore *ig);
 void ignore_freep(struct ignore **ig);
 
-bool ignore_is_empty(const struct ignore *ig);
 /* Is path matched, looking at its parents too? *rule (may be NULL): the deciding pattern as written,
  * borrowed; NULL if none matched. */
 bool ignore_match(const struct ignore *ig, const char *path, const char **rule);

@@ -155,22 +155,6 @@ const char *const *strvec_list(const struct strvec *v)
 	return v->ptr ? (const char *const *)v->ptr : none;
 }
 
-char **strvec_steal(struct strvec *v)
-{
-	char **list = v->ptr ? v->ptr : mem_array(1, sizeof(*list));
-	*v = (struct strvec){0};
-	return list;
-}
-
-void strlist_free(char **list)
-{
-	if (!list)
-		return;
-	for (char **p = list; *p; p++)
-		free(*p);
-	free(list);
-}
-
 static bool env_is(const char *entry, const char *key, size_t len)
 {
 	return strncmp(entry, key, len) == 0 && entry[len] == '=';

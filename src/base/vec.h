@@ -46,8 +46,6 @@ void strvec_sort(struct strvec *v); /* bytewise */
 void strvec_clear(struct strvec *v);
 void strvec_remove(struct strvec *v, size_t i);
 const char *const *strvec_list(const struct strvec *v); /* never NULL: an empty list while empty */
-char **strvec_steal(struct strvec *v);                  /* never NULL; free with strlist_free */
-void strlist_free(char **list);
 
 /* Environment lists "K=V": set replaces in place or appends; get is NULL if absent. */
 void envlist_set(struct strvec *v, const char *key, const char *value);

@@ -51,12 +51,6 @@ void dagger_free(struct dagger *d)
 	mem_freep(&d);
 }
 
-void dagger_freep(struct dagger **d)
-{
-	dagger_free(*d);
-	*d = NULL;
-}
-
 /* ---- one request ---- */
 
 struct request {

@@ -27,7 +27,6 @@ struct dagger_options {
 MUST_USE struct err *dagger_new(const struct dagger_options *opt, struct dagger **out);
 /* Stops what services still run. */
 void dagger_free(struct dagger *d);
-void dagger_freep(struct dagger **d);
 
 /* Answer one GraphQL request; the JSON body is appended. ERR_CANCELED when cancel was set before the end. */
 MUST_USE struct err *dagger_execute(struct dagger *d, struct str query, struct str operation,

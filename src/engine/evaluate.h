@@ -80,5 +80,3 @@ MUST_USE struct err *engine_evaluate(
  */
 MUST_USE struct err *engine_relabel(struct engine *e, const struct evaluation *evaluated,
 	const struct digest *image, struct descriptor *out);
-/* The label dev.cooper.inputs of an image in the store; *out unset if it has none. */
-MUST_USE struct err *engine_image_inputs(struct engine *e, const struct digest *manifest, struct digest *out);

@@ -14,16 +14,6 @@ static struct err *inputs_of(const struct image_config *cfg, struct digest *out)
 	return e ? err_wrap(e, "label " INPUTS_LABEL) : NULL;
 }
 
-struct err *engine_image_inputs(struct engine *e, const struct digest *manifest, struct digest *out)
-{
-	AUTO(manifest_fini) struct manifest m = {0};
-	AUTO(image_config_fini) struct image_config cfg = {0};
-
-	*out = (struct digest){0};
-	TRY(images_read(e->store, manifest, &m, &cfg));
-	return inputs_of(&cfg, out);
-}
-
 static struct err *check(
 	const struct evaluation *evaluated, const struct manifest *m, const struct image_config *cfg)
 {

@@ -24,7 +24,6 @@
 struct run_cache;
 struct run_cache *run_cache_new(struct store *store); /* store must outlive it; nothing is written yet */
 void run_cache_free(struct run_cache *c);
-void run_cache_freep(struct run_cache **c);
 
 /* Plain data; everything is borrowed and must outlive the calls. */
 struct run_context {

@@ -117,11 +117,6 @@ void stat_cache_free(struct stat_cache *c)
 	free(c);
 }
 
-void stat_cache_freep(struct stat_cache **c)
-{
-	stat_cache_free(steal(c));
-}
-
 bool stat_cache_find(const struct stat_cache *c, const struct stat_key *k, uint8_t digest[32])
 {
 	if (!c || !c->count)

@@ -29,7 +29,6 @@ struct stat_cache;
 /* dir is the absolute, resolved path that names the index. */
 struct stat_cache *stat_cache_open(struct store *s, const char *dir);
 void stat_cache_free(struct stat_cache *c);
-void stat_cache_freep(struct stat_cache **c);
 
 bool stat_cache_find(const struct stat_cache *c, const struct stat_key *k, uint8_t digest[32]);
 /* The real time now, in ns: take it before the file's bytes are read. */

@@ -48,11 +48,6 @@ void run_cache_free(struct run_cache *c)
 	mem_freep(&c);
 }
 
-void run_cache_freep(struct run_cache **c)
-{
-	run_cache_free(steal(c));
-}
-
 static struct err *set_mtime(int dirfd, const char *name, int64_t mtime)
 {
 	struct timespec times[2] = {timespec_of_ns(mtime), timespec_of_ns(mtime)};

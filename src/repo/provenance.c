@@ -352,17 +352,3 @@ struct err *repo_provenance_many(struct repo *r, struct provenance_query *querie
 		provenance_query_fini(&queries[i]);
 	return e;
 }
-
-struct err *repo_provenance(
-	struct repo *r, const char *hex, enum provenance *out, char **reason, struct commit *commit)
-{
-	AUTO(provenance_query_fini) struct provenance_query q = {.hex = hex};
-	TRY(repo_provenance_many(r, &q, 1));
-	*out = q.provenance;
-	*reason = steal(&q.reason);
-	if (commit && q.provenance != PROVENANCE_UNKNOWN) {
-		*commit = q.commit;
-		q.commit = (struct commit){0};
-	}
-	return NULL;
-}

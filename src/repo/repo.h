@@ -86,21 +86,15 @@ MUST_USE struct err *repo_remote_url(struct repo *r, char **out);
 char *remote_url_public(const char *url);
 
 enum provenance { PROVENANCE_MAIN, PROVENANCE_BRANCH, PROVENANCE_UNKNOWN };
-/*
- * Where a tag's commit stands against the main ref. hex: 7 characters of a tag or 40 of a revision label.
- * reason (caller frees; NULL unless UNKNOWN) says why. commit (may be NULL) is filled unless UNKNOWN.
- */
-MUST_USE struct err *repo_provenance(
-	struct repo *r, const char *hex, enum provenance *out, char **reason, struct commit *commit);
 struct provenance_query {
-	const char *hex; /* as above; borrowed */
+	const char *hex; /* 7 characters of a tag or 40 of a revision label; borrowed */
 	/* the answer; reason and commit are the caller's */
 	enum provenance provenance;
-	char *reason;
-	struct commit commit;
+	char *reason;         /* NULL unless UNKNOWN */
+	struct commit commit; /* filled unless UNKNOWN */
 };
 void provenance_query_fini(struct provenance_query *q);
-/* The same for any number at once, in one walk of the history. */
+/* Where the commits of tags stand against the main ref, any number at once, in one walk of the history. */
 MUST_USE struct err *repo_provenance_many(struct repo *r, struct provenance_query *queries, size_t count);
 /* The main ref in use ("origin/main") and its commit; *name NULL if there is none. Caller frees *name. */
 MUST_USE struct err *repo_main(struct repo *r, char **name, struct commit *c);

@@ -91,23 +91,6 @@ static void test_strvec(void **state)
 	assert_string_equal(v.ptr[99], "99");
 }
 
-static void test_steal(void **state)
-{
-	(void)state;
-	struct strvec v = {0};
-	char **none = strvec_steal(&v);
-	assert_non_null(none);
-	assert_null(none[0]);
-	strlist_free(none);
-	strvec_push(&v, "a");
-	char **one = strvec_steal(&v);
-	assert_string_equal(one[0], "a");
-	assert_null(one[1]);
-	assert_null(v.ptr);
-	strlist_free(one);
-	strlist_free(NULL);
-}
-
 static void test_envlist(void **state)
 {
 	(void)state;
@@ -141,7 +124,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vec),
 		cmocka_unit_test(test_strvec),
-		cmocka_unit_test(test_steal),
 		cmocka_unit_test(test_envlist),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,10 +54,9 @@ static void test_worktree_and_extensions(void **state)
 	AUTO(commit_fini) struct commit c = {0};
 	assert_null(repo_resolve(r, "HEAD", &c));
 	assert_string_equal(c.subject, "first commit");
-	enum provenance p = PROVENANCE_UNKNOWN;
-	AUTO_FREE char *reason = NULL;
-	assert_null(repo_provenance(r, c.id, &p, &reason, NULL));
-	assert_int_equal(p, PROVENANCE_MAIN);
+	AUTO(provenance_query_fini) struct provenance_query q = {.hex = c.id};
+	assert_null(repo_provenance_many(r, &q, 1));
+	assert_int_equal(q.provenance, PROVENANCE_MAIN);
 }
 
 static void test_other_owner(void **state)
