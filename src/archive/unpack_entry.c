@@ -26,7 +26,8 @@ static struct err *denied(const struct wanted *w, const char *what)
 		"/etc/subgid");
 }
 
-struct err *unpack_clear_way(struct unpack *u, const struct wanted *w)
+/* The name is free after: files are unlinked, directories removed with all in them. */
+static struct err *unpack_clear_way(struct unpack *u, const struct wanted *w)
 {
 	struct stat st;
 	if (fstatat(w->dirfd, w->name, &st, AT_SYMLINK_NOFOLLOW) < 0)

@@ -56,8 +56,6 @@ struct wanted {
 };
 
 void unpack_forget_parent(struct unpack *u);
-/* The name is free after: files are unlinked, directories removed with all in them. */
-MUST_USE struct err *unpack_clear_way(struct unpack *u, const struct wanted *w);
 
 MUST_USE struct err *unpack_dir(struct unpack *u, const struct wanted *w);
 MUST_USE struct err *unpack_root(struct unpack *u, const struct wanted *w);

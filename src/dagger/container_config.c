@@ -125,7 +125,7 @@ static const char *env_entry(const json_t *env, const char *name, size_t *index)
 	return NULL;
 }
 
-const char *container_env(const struct container *ct, const char *name)
+static const char *container_env(const struct container *ct, const char *name)
 {
 	size_t i;
 

@@ -91,7 +91,8 @@ struct err *resolve_query_file(struct call *c)
 	return NULL;
 }
 
-const char *url_file_name(struct call *c, const char *url)
+/* "a.tgz" of "https://host/x/a.tgz?y"; "index" if there is none. */
+static const char *url_file_name(struct call *c, const char *url)
 {
 	const char *host = strstr(url, "://");
 	const char *path = strchr(host ? host + 3 : url, '/');

@@ -259,7 +259,6 @@ static inline struct container *container_self(const struct call *c)
 	return (struct container *)(void *)c->self;
 }
 json_t *container_settings(const struct container *ct); /* "config" of the document; made if absent */
-const char *container_env(const struct container *ct, const char *name);
 void container_set_env(struct container *ct, const char *name, const char *value);
 const char *container_workdir(const struct container *ct); /* absolute; "/" if unset */
 /* text with $NAME and ${NAME} replaced if expand. Lives with the call. */
@@ -329,8 +328,6 @@ MUST_USE struct err *file_on_disk(struct call *c, const struct file *f, char **p
 MUST_USE struct err *file_of_disk(struct call *c, const char *dir, const char *name);
 /* Give a container from an image's address. */
 MUST_USE struct err *container_of_address(struct call *c, const char *address);
-/* "a.tgz" of "https://host/x/a.tgz?y"; "index" if there is none. */
-const char *url_file_name(struct call *c, const char *url);
 
 /* A value of f without quotes, its variables replaced. */
 const char *env_file_value(struct call *c, const struct env_file *f, const char *value);

@@ -109,7 +109,8 @@ static void add_heredoc_summary(struct buf *out, const struct ast_node *n)
 	buf_adds(out, nl < 0 ? ")" : "...)");
 }
 
-const char *lower_display(struct lower *lw, struct stage *st, const struct ast_node *n)
+/* The instruction's text for a step name: variables shown with their values, one line. */
+static const char *lower_display(struct lower *lw, struct stage *st, const struct ast_node *n)
 {
 	struct expander x = expander_of(lw, &st->env);
 	x.keep_unset = x.keep_quotes = x.keep_escapes = true;

@@ -97,8 +97,6 @@ MUST_USE struct err *lower_expand_body(
 	struct lower *lw, struct stage *st, const struct ast_heredoc *doc, struct str *out);
 /* "[stage 2/5] RUN make"; counts the step. */
 const char *lower_step_name(struct lower *lw, struct stage *st, const char *text);
-/* The instruction's text for a step name: variables shown with their values, one line. */
-const char *lower_display(struct lower *lw, struct stage *st, const struct ast_node *n);
 struct node_label lower_label(struct lower *lw, struct stage *st, const struct instr *i);
 
 /* lower_sources.c */

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-struct err *engine_default_home(char **out)
+/* Default $COOPER_HOME for this user, without opening anything. Caller frees. */
+static struct err *engine_default_home(char **out)
 {
 	const char *env = getenv("COOPER_HOME"), *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
 

@@ -47,8 +47,6 @@ MUST_USE struct err *engine_remote_for(
 	struct engine *e, struct store *s, int64_t timeout, const char *header, struct remote **out);
 const char *engine_home(const struct engine *e);
 const struct settings *engine_settings(const struct engine *e); /* borrowed, as long as e */
-/* Default $COOPER_HOME for this user, without opening anything. Caller frees. */
-MUST_USE struct err *engine_default_home(char **out);
 
 enum output_kind {
 	OUTPUT_STORE,

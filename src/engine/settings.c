@@ -184,7 +184,8 @@ static struct err *parse_root(struct settings *s, const struct yaml_node *root, 
 	return NULL;
 }
 
-struct err *settings_parse(const char *text, const char *path, struct settings *s)
+/* One document laid over what is there. */
+static struct err *settings_parse(const char *text, const char *path, struct settings *s)
 {
 	AUTO(arena_freep) struct arena *a = arena_new();
 	struct yaml_node *root = NULL;

@@ -39,8 +39,6 @@ struct settings {
 
 /* config_file NULL: the usual places; else just that one, which must exist. Caller frees *out. */
 MUST_USE struct err *settings_load(const char *config_file, struct settings **out);
-/* For tests: one document laid over what is there. */
-MUST_USE struct err *settings_parse(const char *text, const char *path, struct settings *s);
 struct settings *settings_new(void);
 void settings_free(struct settings *s);
 void settings_freep(struct settings **s);

@@ -19,7 +19,7 @@
 /* Stages of the sandbox are numbered; two are ours. */
 #define MOUNTS_MAX (SANDBOX_STAGES - 2)
 
-void attempt_fini(struct attempt *a)
+static void attempt_fini(struct attempt *a)
 {
 	for (size_t i = 0; i < a->mount_count; i++)
 		fd_closep(&a->mounts[i].fd);

@@ -54,7 +54,6 @@ struct attempt {
 	struct image_user user;
 	struct strvec env;
 };
-void attempt_fini(struct attempt *a);
 
 /* ---- rootfs.c ---- */
 

@@ -26,9 +26,6 @@ enum coerced coerce_literal(
  */
 bool coerce_arguments(const struct coercion *c, const struct input_value *declared, size_t count,
 	const struct ast_value *given, struct gql_value *out, const struct input_value **bad);
-/* JSON for a variable. False after adding to why what is wrong, and where below the variable. */
-bool coerce_json(const struct coercion *c, const struct type_ref *r, const json_t *j, struct gql_value *out,
-	struct buf *why);
 /* Variables of an operation; reports what does not fit. Fills in c->variables' map. */
 bool coerce_variables(const struct coercion *c, struct map *into, const struct ast_definition *operation,
 	const json_t *given, struct problems *problems);

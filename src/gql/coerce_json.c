@@ -226,8 +226,9 @@ static bool value(struct json_coercion *jc, const struct type_ref *r, const json
 	return fits || misfit(jc, inner, j, up);
 }
 
-bool coerce_json(const struct coercion *c, const struct type_ref *r, const json_t *j, struct gql_value *out,
-	struct buf *why)
+/* JSON for a variable. False after adding to why what is wrong, and where below the variable. */
+static bool coerce_json(const struct coercion *c, const struct type_ref *r, const json_t *j,
+	struct gql_value *out, struct buf *why)
 {
 	struct json_coercion jc = {.c = c, .why = why};
 	return value(&jc, r, j, NULL, out);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-void attached_fini(struct attached *a)
+static void attached_fini(struct attached *a)
 {
 	descriptor_fini(&a->manifest);
 	mem_freep(&a->tag);

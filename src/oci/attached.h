@@ -15,7 +15,6 @@ struct attached {
 	struct digest subject; /* what it is about */
 	char *tag;             /* by which it is found; NULL: as a referrer */
 };
-void attached_fini(struct attached *a);
 void attached_list_fini(struct vec *list); /* of struct attached */
 
 /* The tag that stands for a digest (distribution-spec v1.1, "Referrers Tag Schema"): "sha256-<hex>". Caller

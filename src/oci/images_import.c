@@ -16,7 +16,7 @@
 /* Links kept of an archive; image archives have one for each repeated layer. */
 #define LINKS_MAX 100000
 
-struct err *import_file_open(const struct image_import *im, struct import_file *out)
+static struct err *import_file_open(const struct image_import *im, struct import_file *out)
 {
 	struct import_file f = {.fd = -1, .path = im->path, .cancel = im->cancel};
 	TRY(file_open(AT_FDCWD, im->path, O_RDONLY | O_NOCTTY, 0, &f.fd));
@@ -32,7 +32,7 @@ struct err *import_file_open(const struct image_import *im, struct import_file *
 	return NULL;
 }
 
-void import_file_close(struct import_file *f)
+static void import_file_close(struct import_file *f)
 {
 	decompressor_free(f->plain);
 	f->plain = NULL;
@@ -63,7 +63,7 @@ struct err *import_file_read(void *ctx, void *p, size_t *len)
 	return f->plain ? decompressor_read(f->plain, p, len) : fd_source_read(&f->raw, p, len);
 }
 
-void import_scan_fini(struct import_scan *scan)
+static void import_scan_fini(struct import_scan *scan)
 {
 	buf_fini(&scan->index);
 	buf_fini(&scan->manifest);

@@ -20,8 +20,6 @@ struct import_file {
 	struct decompressor *plain;
 	enum codec codec;
 };
-MUST_USE struct err *import_file_open(const struct image_import *im, struct import_file *out);
-void import_file_close(struct import_file *f);
 MUST_USE struct err *import_file_rewind(struct import_file *f);
 MUST_USE struct err *import_file_read(void *file, void *p, size_t *len); /* byte_source */
 
@@ -59,7 +57,6 @@ struct import_scan {
 	struct map *links;   /* rooted path -> rooted target (char *) of symbolic and hard links */
 	uint64_t entries;
 };
-void import_scan_fini(struct import_scan *scan);
 
 /* No image archive has such members (rooted path), every root file system has some. */
 bool import_is_rootfs_member(const char *path);

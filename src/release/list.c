@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-void listed_tag_fini(struct listed_tag *t)
+static void listed_tag_fini(struct listed_tag *t)
 {
 	mem_freep(&t->tag);
 	mem_freep(&t->version);

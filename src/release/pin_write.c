@@ -18,7 +18,7 @@ static char *value_text(const char *tag, const char *digest)
 	return mem_printf("%s@%s", tag, digest);
 }
 
-char *pin_value_text(const struct pin *p)
+static char *pin_value_text(const struct pin *p)
 {
 	return value_text(p->tag, p->digest);
 }

@@ -107,8 +107,6 @@ MUST_USE struct err *promote_plan(const struct promote_request *rq, struct promo
  * commit's error at the end, with the details in the report.
  */
 MUST_USE struct err *promote_run(const struct promote_request *rq, struct promote_report *r);
-/* The commit's text, of what was changed; also for showing. Caller frees. */
-char *promote_message(const struct promote_report *r);
 /* Was any of its pins changed? */
 bool promotion_changed(const struct promotion *p);
 /* Must have failed: of pins and promotions. */

@@ -51,7 +51,8 @@ static void add_promotion(const struct promotion *p, struct buf *out)
 	}
 }
 
-char *promote_message(const struct promote_report *r)
+/* Of what was changed. */
+static char *promote_message(const struct promote_report *r)
 {
 	AUTO_BUF struct buf out = {0};
 

@@ -43,7 +43,6 @@ MUST_USE struct err *release_publish(
 	struct engine *e, const struct job_run *r, const struct descriptor *image);
 /* "registry/namespace/": what the images of the repository begin with. Caller frees. */
 char *release_prefix(const struct repo_config *cfg);
-void listed_tag_fini(struct listed_tag *t);
 /* Newest first: version, then time of the commit (0 unknown), then text. Exposed for tests. */
 struct tag_order {
 	const char *tag, *version;

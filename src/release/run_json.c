@@ -156,7 +156,7 @@ static struct err *fill_job(const json_t *o, const char *what, struct job *j)
 	return read_status(status, what, &j->status);
 }
 
-struct err *job_from_json(const json_t *o, const char *what, struct job *out)
+static struct err *job_from_json(const json_t *o, const char *what, struct job *out)
 {
 	AUTO(job_fini) struct job j = {0};
 	TRY(fill_job(o, what, &j));

@@ -18,7 +18,6 @@ json_t *time_to_json(int64_t ns);
 
 /* An answer of a server: what it must have and has not is ERR_INVALID naming what and the key. Unknown keys
  * are of newer servers, and skipped. Caller calls *_fini. */
-MUST_USE struct err *job_from_json(const json_t *o, const char *what, struct job *out);
 MUST_USE struct err *run_from_json(const json_t *o, const char *what, struct run *out);
 MUST_USE struct err *claimed_from_json(
 	const json_t *o, const char *what, struct claimed_job *out, int64_t *lease_time);

@@ -70,11 +70,6 @@ static struct err *gather(struct push *p, const struct descriptor *d, int depth,
 	return NULL;
 }
 
-struct err *push_gather(struct push *p, const struct descriptor *top, const struct transfer_io *io)
-{
-	return gather(p, top, 0, io);
-}
-
 /* ---- manifests ---- */
 
 static struct err *put_manifest(
@@ -166,7 +161,7 @@ static struct err *run(struct push *p, const struct descriptor *image, bool over
 		TRY(check_tag(p, image, overwrite, io, already));
 	if (*already)
 		return NULL;
-	TRY(push_gather(p, image, io));
+	TRY(gather(p, image, 0, io));
 	TRY(parallel_run(p->blobs.len, p->remote->parallel, io, push_one, p));
 	TRY(put_manifests(p, io));
 	return origin_add(p->remote->store, p->to, &p->blobs);

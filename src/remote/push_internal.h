@@ -12,7 +12,6 @@ struct push {
 	struct vec manifests; /* of struct descriptor, children before what names them */
 };
 
-MUST_USE struct err *push_gather(struct push *p, const struct descriptor *top, const struct transfer_io *io);
 /* One blob to the registry, by the cheapest way there is. */
 MUST_USE struct err *push_blob(struct push *p, const struct descriptor *d, const struct transfer_io *io);
 /* Is it there? By HEAD. kind: "blobs" or "manifests". */

@@ -35,7 +35,7 @@ static bool one_of(const char *s, const char *const *list)
 	return false;
 }
 
-bool manifest_is_kustomization(const char *path)
+static bool manifest_is_kustomization(const char *path)
 {
 	static const char *const names[] = {"kustomization.yaml", "kustomization.yml", "Kustomization", NULL};
 	return one_of(path_base(path), names);

@@ -100,7 +100,6 @@ void finding_fini(struct finding *f);
 /* Everything of the text. A broken text is a problem. */
 void manifest_find(struct finding *f);
 
-bool manifest_is_kustomization(const char *path);
 /* The images entries of one list; why: what is wrong with all of them, or NULL. */
 void find_kustomize_images(struct finding *f, const struct manifest_node *list, const char *why);
 /* What the kustomization of a file says, without its pins. */

@@ -13,7 +13,7 @@ static bool blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-struct str version_skip_blanks(struct str s)
+static struct str version_skip_blanks(struct str s)
 {
 	while (s.len && blank(s.ptr[0]))
 		s = str_skip(s, 1);

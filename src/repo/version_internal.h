@@ -29,4 +29,3 @@ bool version_lexer_in_code(const struct version_lexer *l);
 /* Take in one line, without its newline. */
 void version_lex_python(struct version_lexer *l, struct str line);
 void version_lex_nix(struct version_lexer *l, struct str line);
-struct str version_skip_blanks(struct str s);

@@ -115,7 +115,7 @@ static struct err *add_input_key(struct solve *s, struct hasher *h, struct task 
 	return NULL;
 }
 
-struct err *task_key(struct solve *s, struct task *t)
+static struct err *task_key(struct solve *s, struct task *t)
 {
 	const struct node *n = t->out.node;
 	AUTO(hasher_freep) struct hasher *h = hasher_new(DIGEST_SHA256);

@@ -53,7 +53,6 @@ bool input_is_read_in_place(const struct node *n, size_t i);
 
 /* plan.c: pin sources, compute keys, look results up from the targets down, mark what must run. */
 MUST_USE struct err *solve_plan(struct solve *s, struct node *const *targets, size_t count);
-MUST_USE struct err *task_key(struct solve *s, struct task *t);
 /* Is the result for the task's key known and usable? */
 MUST_USE struct err *task_lookup(struct solve *s, struct task *t, bool *hit);
 bool task_may_use_cache(const struct solve *s, const struct task *t);

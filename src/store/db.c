@@ -60,7 +60,7 @@ static struct err *advise(struct err *e)
 	}
 }
 
-struct err *store_db_error(struct store *s, int rc, const char *what)
+static struct err *store_db_error(struct store *s, int rc, const char *what)
 {
 	AUTO_FREE char *name = store_name(s);
 	return advise(sqlite_error(s->db, rc, name, what));

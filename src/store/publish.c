@@ -82,7 +82,9 @@ static struct err *record_blob(
 	return query_run(&q);
 }
 
-struct err *store_publish(struct store *s, const char *name, const struct digest *d, uint64_t size)
+/* Give the complete, synced file name in the session's directory its final name, record it; consumes the
+ * file. */
+static struct err *store_publish(struct store *s, const char *name, const struct digest *d, uint64_t size)
 {
 	int tmp = -1;
 	TRY(store_tmp(s, &tmp));

@@ -80,7 +80,7 @@ struct err *store_forget_layer(struct store *s, const char *id, struct strvec *l
 }
 
 /* Layers that lost their blob can have it made again from their tree; without one they are lost. */
-struct err *store_forget_layers_of_blob(struct store *s, const struct digest *d, struct strvec *lost)
+static struct err *store_forget_layers_of_blob(struct store *s, const struct digest *d, struct strvec *lost)
 {
 	AUTO_STRVEC struct strvec ids = {0};
 	AUTO_QUERY struct query find = {0}, clear = {0};

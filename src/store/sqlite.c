@@ -8,7 +8,8 @@
 
 #define BUSY_LIMIT_MS 120000
 
-enum err_kind sqlite_err_kind(sqlite3 *db, int rc)
+/* What a result code of SQLite is to us; db may be NULL. */
+static enum err_kind sqlite_err_kind(sqlite3 *db, int rc)
 {
 	switch (rc & 0xff) {
 	case SQLITE_FULL:

@@ -12,8 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a result code of SQLite is to us; db may be NULL. */
-enum err_kind sqlite_err_kind(sqlite3 *db, int rc);
 /* "<name>: <doing>: <SQLite's text>" of that kind. */
 MUST_USE struct err *sqlite_error(sqlite3 *db, int rc, const char *name, const char *doing);
 

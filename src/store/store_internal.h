@@ -64,7 +64,6 @@ struct query {
 
 MUST_USE struct err *store_db_open(struct store *s, bool create);
 void store_db_close(struct store *s);
-MUST_USE struct err *store_db_error(struct store *s, int rc, const char *what);
 MUST_USE struct err *store_db_exec(struct store *s, const char *sql);
 /* Context around e, if any, and what to do about a full disk. */
 MUST_USE struct err *store_failed(struct store *s, struct err *e, const char *doing);
@@ -162,9 +161,6 @@ struct blob_row {
 MUST_USE struct err *store_blob_row(struct store *s, const struct digest *d, struct blob_row *row);
 /* Hold d, and say whether it is there; false also when the file is missing or has not this size (-1: any). */
 MUST_USE struct err *store_blob_claim(struct store *s, const struct digest *d, int64_t size, bool *present);
-/* Give the complete, synced file name in the session's directory its final name, record it; consumes the
- * file. */
-MUST_USE struct err *store_publish(struct store *s, const char *name, const struct digest *d, uint64_t size);
 /* In a transaction: undo the doom of d and what it keeps; false when something of it is gone. */
 MUST_USE struct err *store_blob_rescue(struct store *s, const struct digest *d, bool *alive);
 MUST_USE struct err *store_blob_delete_row(
@@ -266,8 +262,6 @@ MUST_USE struct err *store_list_digests(
  * names of the records that go with it, as "space/key". */
 MUST_USE struct err *store_forget_blob(
 	struct store *s, const struct digest *d, bool bad, struct strvec *lost);
-MUST_USE struct err *store_forget_layers_of_blob(
-	struct store *s, const struct digest *d, struct strvec *lost);
 MUST_USE struct err *store_forget_layer(struct store *s, const char *id, struct strvec *lost);
 MUST_USE struct err *store_forget_records_of(
 	struct store *s, enum store_ref_kind kind, const char *target, struct strvec *lost);
