@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
+#include "http/client.h"
 #include "registry/cache_internal.h"
 #include "registry/registry_internal.h"
 
@@ -140,8 +141,7 @@ static void link_rest(struct http_exchange *x, const struct referrers *r)
 	buf_addf(&query, "last=%s", r->last);
 	if (r->type) {
 		buf_adds(&query, "&artifactType=");
-		for (const char *c = r->type; *c; c++)
-			buf_addf(&query, *c == '+' || *c == '&' || *c == '%' ? "%%%02X" : "%c", *c);
+		url_encode(&query, str_c(r->type));
 	}
 	reply_next_page(x, http_path(x), buf_cstr(&query));
 }

@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 import time
+import urllib.parse
 
 import pytest
 
@@ -427,14 +428,18 @@ def test_referrers(server):
     assert len(server.json(f"/v2/ref/a/referrers/{digest(subject)}")["manifests"]) == 2
 
 
-def test_referrers_paging(server):
+@pytest.mark.parametrize("kind", [None, 'application/x.y+json;a="<b>"#&c%'])
+def test_referrers_paging(server, kind):
     server.push_blob("ref/many", b"{}")
     empty = rs.descriptor(b"{}", OCI_EMPTY)
-    subject = rs.descriptor(b"the subject", OCI_MANIFEST)
+    subject = rs.descriptor(f"the subject {kind}".encode(), OCI_MANIFEST)
     for i in range(5):
         doc = rs.image_manifest(empty, [], subject=subject, annotations={"n": str(i), "pad": "x" * 1_000_000})
+        doc = {**doc, "artifactType": kind} if kind else doc
         server.push_manifest("ref/many", f"t{i}", doc)
     seen, path, pages = set(), f"/v2/ref/many/referrers/{subject['digest']}", 0
+    if kind:
+        path += "?artifactType=" + urllib.parse.quote(kind, safe="")
     while path:
         answer = server.request("GET", path)
         assert answer.status == 200 and len(answer.body) <= 4 << 20
