@@ -131,7 +131,7 @@ static struct err *run_logout(struct cli *c, void *args, const struct strvec *op
 	(void)args;
 	TRY(engine_open(&c->engine, &eng));
 	TRY(engine_remote(eng, &remote));
-	TRY(remote_logout(remote, operands->ptr[0], &was_there));
+	TRY(remote_logout(remote, operands->ptr[0], c->cancel, &was_there));
 	fprintf(c->out, "%s %s\n", was_there ? "logged out of" : "there were no credentials for",
 		operands->ptr[0]);
 	return NULL;

@@ -139,6 +139,18 @@ static struct err *add_subject(struct gather *g, const struct descriptor *d)
 	return NULL;
 }
 
+/* Does the manifest say that it is about something else than it was listed for? */
+static struct err *is_about_another(
+	struct gather *g, const struct digest *subject, const struct digest *digest, bool *out)
+{
+	AUTO(manifest_fini) struct manifest m = {0};
+	AUTO_BUF struct buf bytes = {0};
+	TRY(store_blob_read(g->remote->store, digest, MANIFEST_MAX, &bytes));
+	TRY(manifest_parse(buf_str(&bytes), NULL, &m));
+	*out = m.has_subject && !digest_eq(&m.subject.digest, subject);
+	return NULL;
+}
+
 static struct err *take(
 	struct gather *g, const struct digest *subject, const struct descriptor *d, const char *tag)
 {
@@ -147,7 +159,16 @@ static struct err *take(
 		.tag = (char *)(uintptr_t)tag,
 		.digest = d->digest};
 	struct descriptor top = {0};
+	char text[DIGEST_TEXT_MAX];
+	bool another = false;
 	TRY(remote_pull(g->remote, &from, NULL, true, g->io, &top));
+	if (!tag)
+		TRY(is_about_another(g, subject, &top.digest, &another));
+	if (another) {
+		event_info(g->io->events, "%s stays behind: it is about another image than it is listed for",
+			digest_text(&top.digest, text));
+		return NULL;
+	}
 	struct attached *a = vec_push(g->out);
 	*a = (struct attached){.subject = *subject, .tag = mem_strdup(tag)};
 	descriptor_copy(d, &a->manifest);

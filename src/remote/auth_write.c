@@ -5,20 +5,39 @@
 #include "sys/file.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 
 static const char *key_of(const char *registry)
 {
 	return cstr_eq(registry, "docker.io") ? "https://index.docker.io/v1/" : registry;
 }
 
+/* The file itself where path is a link to it, as those have who keep their settings elsewhere. Caller frees.
+ */
+static char *real_path(const char *path)
+{
+	char *real = realpath(path, NULL);
+	return real ? real : mem_strdup(path);
+}
+
+/* Held from reading to writing, by the folder of the file, or logins at the same time lose each other's
+ * entries. Closing *fd lets it go. */
+static struct err *lock_place(const struct auth_place *place, int *fd)
+{
+	AUTO_FREE char *real = real_path(place->path);
+	AUTO_FREE char *dir = path_dir(real);
+	TRY(dir_make_all(AT_FDCWD, dir, 0700));
+	TRY(file_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0, fd));
+	dir_lock(*fd);
+	return NULL;
+}
+
 static struct err *write_doc(const struct auth_place *place, const json_t *doc)
 {
-	AUTO_FREE char *dir = path_dir(place->path);
+	AUTO_FREE char *real = real_path(place->path);
 	AUTO_FREE char *text = json_dump_pretty(place->legacy ? json_object_get(doc, "auths") : doc);
-	TRY(dir_make_all(AT_FDCWD, dir, 0700));
 	AUTO_FREE char *line = mem_printf("%s\n", text);
-	struct err *e = file_replace(AT_FDCWD, place->path, line, str_c(line).len, 0600, true);
-	return e ? err_wrap(e, "writing credentials") : NULL;
+	return file_replace(AT_FDCWD, real, line, str_c(line).len, 0600, true);
 }
 
 /* Entries for exactly this registry, under any spelling of it. */
@@ -85,6 +104,19 @@ static struct err *put_entry(
 	return NULL;
 }
 
+static struct err *add_entry(
+	const struct auth_place *place, const char *registry, const char *user, const char *password)
+{
+	AUTO_JSON json_t *doc = NULL;
+	AUTO_FD int lock = -1;
+	TRY(lock_place(place, &lock));
+	TRY(auth_read(place, &doc));
+	if (!doc)
+		doc = json_object();
+	TRY(put_entry(doc, place->path, registry, user, password));
+	return write_doc(place, doc);
+}
+
 struct err *auth_store(const char *file, const char *registry, const char *user, const char *password,
 	const struct cancel *cancel, char **where)
 {
@@ -96,18 +128,33 @@ struct err *auth_store(const char *file, const char *registry, const char *user,
 	AUTO_JSON json_t *doc = NULL;
 	AUTO_FREE char *helper = NULL;
 	TRY(auth_read(place, &doc));
-	if (!doc)
-		doc = json_object();
 	TRY(auth_helper_name(doc, place->path, registry, &helper));
 	if (*helper) {
 		TRY(helper_store(helper, registry, user, password, cancel));
 		*where = mem_printf("docker-credential-%s", helper);
 		return NULL;
 	}
-	TRY(put_entry(doc, place->path, registry, user, password));
-	TRY(write_doc(place, doc));
+	struct err *e = add_entry(place, registry, user, password);
+	if (e)
+		return err_wrap(e, "writing credentials");
 	*where = mem_strdup(place->path);
 	return NULL;
+}
+
+static struct err *drop_entry(const struct auth_place *place, const char *registry, bool *was_there)
+{
+	AUTO_JSON json_t *doc = NULL;
+	AUTO_FD int lock = -1;
+	json_t *auths = NULL;
+	TRY(lock_place(place, &lock));
+	TRY(auth_read(place, &doc));
+	if (!doc)
+		return NULL;
+	TRY(json_get_object(doc, "auths", place->path, &auths));
+	if (!drop_entries(auths, registry, true))
+		return NULL;
+	*was_there = true;
+	return write_doc(place, doc);
 }
 
 static struct err *erase_in(
@@ -126,10 +173,10 @@ static struct err *erase_in(
 		*was_there |= verdict == HELPER_OK;
 	}
 	TRY(json_get_object(doc, "auths", place->path, &auths));
-	if (!drop_entries(auths, registry, true))
+	if (!drop_entries(auths, registry, false))
 		return NULL;
-	*was_there = true;
-	return write_doc(place, doc);
+	struct err *e = drop_entry(place, registry, was_there);
+	return e ? err_wrap(e, "writing credentials") : NULL;
 }
 
 struct err *auth_erase(const char *file, const char *registry, const struct cancel *cancel, bool *was_there)

@@ -124,9 +124,9 @@ struct err *remote_login(struct remote *r, const char *host, const char *user, c
 	return e ? err_wrap(e, "logging in to %s", name) : NULL;
 }
 
-struct err *remote_logout(struct remote *r, const char *host, bool *was_there)
+struct err *remote_logout(struct remote *r, const char *host, const struct cancel *cancel, bool *was_there)
 {
 	AUTO_FREE char *name = NULL;
 	TRY(login_name(host, &name));
-	return auth_erase(r->auth_file, name, NULL, was_there);
+	return auth_erase(r->auth_file, name, cancel, was_there);
 }

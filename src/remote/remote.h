@@ -114,4 +114,5 @@ MUST_USE struct err *remote_use_credentials(
 /* Check and store credentials for a host in the auth file (0600, other entries untouched). */
 MUST_USE struct err *remote_login(struct remote *r, const char *host, const char *user, const char *password,
 	const struct transfer_io *io);
-MUST_USE struct err *remote_logout(struct remote *r, const char *host, bool *was_there);
+MUST_USE struct err *remote_logout(
+	struct remote *r, const char *host, const struct cancel *cancel, bool *was_there);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -342,4 +343,11 @@ struct timespec timespec_of_ns(int64_t ns)
 		t.tv_sec--;
 	}
 	return t;
+}
+
+void dir_lock(int dirfd)
+{
+	/* The header that declares flock() has the name of this folder's own. */
+	while (syscall(SYS_flock, dirfd, LOCK_EX) < 0 && errno == EINTR)
+		continue;
 }

@@ -34,6 +34,9 @@ MUST_USE struct err *file_replace(
 MUST_USE struct err *file_write_beside(
 	int dirfd, const char *path, const void *p, size_t len, mode_t mode, bool durable, char **tmp);
 MUST_USE struct err *file_sync_dir(int dirfd, const char *path);
+/* Waits until no other process has the directory locked; closing dirfd lets it go. Where the file system
+ * locks no directories, as some of networks, nothing happens. */
+void dir_lock(int dirfd);
 /* False with success when absent. */
 MUST_USE struct err *file_exists(int dirfd, const char *path, bool *out);
 /* mkdir -p; existing directories are left alone. */

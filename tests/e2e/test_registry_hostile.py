@@ -3,8 +3,11 @@
 
 import base64
 import json
+import os
 import random
 import re
+import signal
+import time
 
 import pytest
 
@@ -103,10 +106,8 @@ def test_wrong_passwords_of_a_registry_that_all_may_read(reg, login):
 
 def test_an_interrupt_at_the_prompt(bare):
     """Ends it, with the terminal as it was."""
-    import os
     import pty
     import termios
-    import time
 
     from conftest import BIN
 
@@ -209,3 +210,63 @@ def test_a_disk_that_runs_full_is_not_kept_full(reg, tmp_path):
         pull(cooper, reg, "No space left on device")
         assert not list(small.glob("home/partial/*"))
         cooper("store", "gc")
+
+
+# ---- files of credentials ----
+
+
+def test_a_link_to_the_credentials_stays_one(reg, login, tmp_path):
+    reg.rules.append(basic)
+    real = tmp_path / "kept" / "real.json"
+    real.parent.mkdir()
+    real.write_text('{"auths": {"x": {"auth": "YTpi"}}}')
+    login.file.symlink_to(real)
+    login()
+    assert login.file.is_symlink() and set(json.loads(real.read_text())["auths"]) == {"x", reg.host}
+
+
+def test_logins_at_the_same_time(bare, tmp_path):
+    file = tmp_path / "auth.json"
+    with hostile_registry("0.0.0.0") as reg:
+        hosts = [f"127.0.0.{i}:{reg.host.split(':')[1]}" for i in range(1, 13)]
+        running = [bare.start("login", host, "-u", "dev", "-p", "b", env={"REGISTRY_AUTH_FILE": str(file)}) for host in hosts]
+        assert [p.communicate(timeout=60) and p.returncode for p in running] == [0] * len(hosts)
+        assert set(json.loads(file.read_text())["auths"]) == set(hosts)
+        running = [bare.start("logout", host, env={"REGISTRY_AUTH_FILE": str(file)}) for host in hosts[1:]]
+        assert [p.communicate(timeout=60) and p.returncode for p in running] == [0] * (len(hosts) - 1)
+        assert set(json.loads(file.read_text())["auths"]) == {hosts[0]}
+
+
+def test_an_interrupt_while_a_helper_hangs(bare, tmp_path):
+    started = tmp_path / "started"
+    (tmp_path / "docker-credential-hangs").write_text(f"#!/bin/sh\ntouch {started}\nexec sleep 100\n")
+    (tmp_path / "docker-credential-hangs").chmod(0o755)
+    (tmp_path / "auth.json").write_text('{"credsStore": "hangs"}')
+    env = {"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json"), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    logout = bare.start("logout", "127.0.0.1:1", env=env)
+    while not started.exists() and logout.poll() is None:
+        time.sleep(0.02)
+    logout.send_signal(signal.SIGINT)
+    _, err = logout.communicate(timeout=30)
+    assert logout.returncode == 1 and "canceled" in err
+
+
+# ---- referrers ----
+
+
+def test_what_is_about_another_image_is_not_attached(bare, reg, tmp_path):
+    image = reg.put_image("a/b", "1", [b"image"])
+    mine = reg.put_image("a/b", None, [b"mine"], subject=image)
+    others = reg.put_image("a/b", None, [b"other"], subject=reg.put_image("a/b", None, [b"another"]))
+    lists = {image["digest"]: [others, mine, image]}
+
+    def rule(h):
+        name = h.path.rpartition("/")[2]
+        return "/referrers/" in h.path and h.answer(200, {"Content-Type": INDEX}, json.dumps({"schemaVersion": 2, "manifests": lists.get(name, [])}).encode())
+
+    reg.rules.append(rule)
+    tags(reg, [])
+    done = bare("image", "copy", "--referrers", "--progress", "plain", f"docker://{reg.host}/a/b:1", f"oci:{tmp_path}/out")
+    assert f"{others['digest']} stays behind" in done.err
+    listed = [one["digest"] for one in json.loads((tmp_path / "out" / "index.json").read_text())["manifests"]]
+    assert listed == [image["digest"], mine["digest"]]

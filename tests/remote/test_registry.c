@@ -275,9 +275,9 @@ static void test_basic(void **state)
 	AUTO(remote_freep) struct remote *wrong = remote_over(a, bad);
 	refused(remote_resolve(wrong, &ref, &io, &d), ERR_DENIED, "bad.json were used");
 	bool there = false;
-	ok(remote_logout(r, closed_registry.host, &there));
+	ok(remote_logout(r, closed_registry.host, NULL, &there));
 	assert_true(there);
-	ok(remote_logout(r, closed_registry.host, &there));
+	ok(remote_logout(r, closed_registry.host, NULL, &there));
 	assert_false(there);
 }
 
