@@ -130,6 +130,23 @@ def test_regctl(server, tool, tmp_path):
     assert tool("regctl", "repo", "ls", "--limit", "1", server.host)
 
 
+def test_regctl_takes_referrers_along(server, tool, tmp_path, bare, docker_registry):
+    """To a registry without their API, whose index at a tag our client reads, and back from there."""
+    want = push(server, tmp_path, "regctl/noted")
+    here, there = f"{server.host}/regctl/noted", f"{docker_registry}/regctl/noted"
+    for host in (server.host, docker_registry):
+        tool("regctl", "registry", "set", host, "--tls", "disabled")
+    (tmp_path / "note").write_text("noted")
+    tool("regctl", "artifact", "put", "--artifact-type", "application/vnd.example.note", "--subject", f"{here}:v1", "-f", "note")
+    [note] = server.json(f"/v2/regctl/noted/referrers/{want}")["manifests"]
+    tool("regctl", "image", "copy", "--referrers", f"{here}:v1", f"{there}:v1")
+    assert note["digest"] in tool("regctl", "manifest", "get", "--format", "raw-body", f"{there}:{want.replace(':', '-')}")
+    bare("image", "copy", "--referrers", f"docker://{there}:v1", f"docker://{server.host}/regctl/back:v1")
+    assert [r["digest"] for r in server.json(f"/v2/regctl/back/referrers/{want}")["manifests"]] == [note["digest"]]
+    tool("regctl", "image", "copy", "--referrers", f"{there}:v1", f"{server.host}/regctl/again:v1")
+    assert [r["digest"] for r in server.json(f"/v2/regctl/again/referrers/{want}")["manifests"]] == [note["digest"]]
+
+
 def test_regctl_in_chunks(server, tool, tmp_path):
     data = os.urandom(1_000_003)
     (tmp_path / "blob").write_bytes(data)
