@@ -11,10 +11,12 @@
 struct serve_args {
 	const char *listen, *cert, *key, *url, *access_log;
 	bool anonymous_pull, insecure_open;
-	uint64_t lease;
+	uint64_t lease, connections, per_address;
 };
 
 #define LEASE_MAX_S 86400
+/* Each has a thread. */
+#define CONNECTIONS_MAX 16384
 #define OPT(field) offsetof(struct serve_args, field)
 
 static const struct option options[] = {
@@ -30,6 +32,10 @@ static const struct option options[] = {
 		"let everybody read the registry, without a token"},
 	{"lease", 0, OPTION_NUMBER, "SECONDS", OPT(lease),
 		"how long a runner may be silent before its job goes to another (default: 60)"},
+	{"max-connections", 0, OPTION_NUMBER, "N", OPT(connections),
+		"served at once (default: 512); above it the one that is idle longest gives way"},
+	{"max-connections-per-address", 0, OPTION_NUMBER, "N", OPT(per_address),
+		"of them, of one address or one /64 of IPv6 (default: half, and any number from loopback)"},
 	{"insecure-open", 0, OPTION_FLAG, NULL, OPT(insecure_open),
 		"let everybody do everything as long as there is no token, also elsewhere than on loopback"},
 };
@@ -99,6 +105,10 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 		return err_new(ERR_USAGE, "--tls-cert and --tls-key go together");
 	if (sa->lease > LEASE_MAX_S)
 		return err_new(ERR_USAGE, "--lease takes at most %d seconds", LEASE_MAX_S);
+	if (sa->connections > CONNECTIONS_MAX || sa->per_address > CONNECTIONS_MAX)
+		return err_new(ERR_USAGE,
+			"--max-connections and --max-connections-per-address take at most %d",
+			CONNECTIONS_MAX);
 	TRY(check_url(sa));
 	TRY(engine_open(&c->engine, &eng));
 	l.policy = engine_registry_policy(eng);
@@ -110,6 +120,8 @@ static struct err *run(struct cli *c, void *args, const struct strvec *operands)
 		.tls_key = sa->key,
 		.url = sa->url,
 		.access_log = sa->access_log,
+		.max_connections = (unsigned)sa->connections,
+		.max_per_address = (unsigned)sa->per_address,
 		.reload = reload,
 		.lease_time = (int64_t)sa->lease * CLOCK_SECOND,
 		.anonymous_pull = sa->anonymous_pull,

@@ -25,6 +25,9 @@
 #define URI_MAX ((size_t)16 << 10)
 /* Of a body nobody wants any more, read so that the connection can carry the answer and go on. */
 #define SKIP_MAX ((uint64_t)64 << 20)
+#define CONNECTIONS_DEFAULT 512
+/* Connections that are about to be closed, or only to be told that there are too many. */
+#define RESERVE 64u
 #define LINGER_NS (2 * CLOCK_SECOND)
 
 /* ---- one request ---- */
@@ -67,11 +70,24 @@ static enum MHD_Result send_answer(struct http_exchange *x)
 	return x->server->mhd->MHD_queue_response(x->connection, (unsigned)x->status, x->response);
 }
 
+static void answer_too_many(struct http_exchange *x)
+{
+	http_set_header(x, "Content-Type", "application/json");
+	http_set_header(x, "Retry-After", "1");
+	http_set_header(x, "Connection", "close");
+	http_answer(x, 429,
+		STR("{\"errors\":[{\"code\":\"TOOMANYREQUESTS\",\"message\":"
+		    "\"as many connections as there may be are in use: try again later\"}]}\n"));
+}
+
 static enum MHD_Result begin(struct http_exchange *x, struct MHD_Connection *connection, const char *method)
 {
 	struct http_server *s = x->server;
 	x->connection = connection;
 	x->method = method;
+	enum connection_verdict verdict = connection_begins(x->place);
+	if (verdict == CONNECTION_CLOSED)
+		return MHD_NO;
 	x->begun = true;
 	pthread_mutex_lock(&s->lock);
 	s->active++;
@@ -79,7 +95,9 @@ static enum MHD_Result begin(struct http_exchange *x, struct MHD_Connection *con
 	x->entered = true;
 
 	struct err *e = x->bad_uri ? err_new(ERR_INVALID, "%s", x->bad_uri) : check_framing(x);
-	if (!e) {
+	if (!e && verdict == CONNECTION_TOO_MANY) {
+		answer_too_many(x);
+	} else if (!e) {
 		x->handled = x->asked = true;
 		e = s->handler.begin(s->handler.ctx, x, &x->state);
 	}
@@ -149,6 +167,27 @@ static enum MHD_Result on_access(void *ctx, struct MHD_Connection *connection, c
 	return end(x);
 }
 
+static struct connection *place_of(const struct mhd_lib *mhd, struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		mhd->MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	return info ? info->socket_context : NULL;
+}
+
+/* On the thread that accepts, both. */
+static void on_connection(
+	void *ctx, struct MHD_Connection *connection, void **place, enum MHD_ConnectionNotificationCode what)
+{
+	struct http_server *s = ((struct http_daemon *)ctx)->server;
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		connection_remove(*place);
+		return;
+	}
+	int fd = s->mhd->MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	*place = connection_add(s->connections, fd,
+		s->mhd->MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+}
+
 /* Called with the request line: gives the exchange, with the target as it was sent. */
 static void *on_uri(void *ctx, const char *uri, struct MHD_Connection *connection)
 {
@@ -158,6 +197,8 @@ static void *on_uri(void *ctx, const char *uri, struct MHD_Connection *connectio
 	x->daemon = d;
 	x->started = clock_monotonic();
 	x->connection = connection;
+	x->place = place_of(d->server->mhd, connection);
+	connection_asks(x->place);
 	x->content_length = -1;
 	x->uri = mem_strndup(uri, strnlen(uri, URI_MAX + 1));
 	if (strlen(x->uri) > URI_MAX)
@@ -228,7 +269,9 @@ static void on_completed(
 	if (x->cut && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
 		linger(x);
 	bool entered = x->entered;
+	struct connection *place = x->place;
 	exchange_free(x);
+	connection_waits(place);
 	if (!entered)
 		return;
 	pthread_mutex_lock(&s->lock);
@@ -298,8 +341,9 @@ static struct err *run_daemon(struct http_daemon *d)
 		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,                     //
 		MHD_OPTION_URI_LOG_CALLBACK, on_uri, d,                       //
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, d,                 //
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, d,               //
 		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,             //
-		MHD_OPTION_CONNECTION_LIMIT, s->max_connections,              //
+		MHD_OPTION_CONNECTION_LIMIT, s->max_connections + RESERVE,    //
 		MHD_OPTION_CONNECTION_TIMEOUT, s->idle_timeout_s,             //
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,        //
 		MHD_OPTION_ARRAY, more, MHD_OPTION_END);
@@ -328,12 +372,26 @@ static struct err *start_daemon(struct http_server *s, struct http_daemon **out)
 
 static void server_free(struct http_server *s)
 {
+	connections_free(s->connections);
 	tls_files_fini(&s->tls);
 	mem_freep(&s->listen);
 	fd_closep(&s->fd);
 	pthread_cond_destroy(&s->idle);
 	pthread_mutex_destroy(&s->lock);
 	mem_freep(&s);
+}
+
+static struct err *start_watch(struct http_server *s, const struct http_server_options *opt)
+{
+	unsigned per_address = opt->max_per_address ? opt->max_per_address : (s->max_connections + 1) / 2;
+	const struct connections_options how = {
+		.most = s->max_connections,
+		.per_address = per_address,
+		.loopback_exempt = !opt->max_per_address,
+		.headers = (opt->header_timeout_s ? opt->header_timeout_s : 30) * CLOCK_SECOND,
+		.idle = s->idle_timeout_s * CLOCK_SECOND,
+	};
+	return connections_new(&how, &s->connections);
 }
 
 struct err *http_server_start(
@@ -346,7 +404,7 @@ struct err *http_server_start(
 	s->handler = *handler;
 	s->fd = -1;
 	s->listen = mem_strdup(opt->listen);
-	s->max_connections = opt->max_connections ? opt->max_connections : 512;
+	s->max_connections = opt->max_connections ? opt->max_connections : CONNECTIONS_DEFAULT;
 	s->idle_timeout_s = opt->idle_timeout_s ? opt->idle_timeout_s : 120;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_t attr;
@@ -355,7 +413,9 @@ struct err *http_server_start(
 	pthread_cond_init(&s->idle, &attr);
 	pthread_condattr_destroy(&attr);
 
-	struct err *e = tls_files_init(&s->tls, opt->tls_cert, opt->tls_key);
+	struct err *e = start_watch(s, opt);
+	if (!e)
+		e = tls_files_init(&s->tls, opt->tls_cert, opt->tls_key);
 	if (!e)
 		e = listen_open(opt->listen, &s->fd, &s->port);
 	if (!e)

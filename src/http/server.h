@@ -98,8 +98,18 @@ struct http_server_options {
 	const char *listen;   /* "127.0.0.1:5000", "[::1]:5000", "0.0.0.0:0" (0: any free port) */
 	const char *tls_cert; /* PEM files; NULL: plain */
 	const char *tls_key;
-	unsigned max_connections; /* 0: 512 */
-	unsigned idle_timeout_s;  /* 0: 120 */
+	/*
+	 * So many are served at once; 0: 512. Above it the one that waits longest for a request is closed to
+	 * make room for a new one; when all are busy the new one's request is answered with 429.
+	 */
+	unsigned max_connections;
+	/*
+	 * Of one address (of IPv6: of one /64). 0: half of all, and any number from this machine, where a
+	 * proxy's connections are those of many. Above it is as above.
+	 */
+	unsigned max_per_address;
+	unsigned idle_timeout_s;   /* 0: 120 */
+	unsigned header_timeout_s; /* until a request's headers must be in, a TLS handshake included; 0: 30 */
 };
 /* Starts serving on threads of its own. Caller closes *out. ERR_EXISTS when the address is in use. */
 MUST_USE struct err *http_server_start(

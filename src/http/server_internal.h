@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/vec.h"
+#include "http/connections.h"
 #include "http/mhd_lib.h"
 #include "http/server.h"
 #include "http/tls_files.h"
@@ -24,6 +25,7 @@ struct http_daemon {
 
 struct http_server {
 	const struct mhd_lib *mhd;
+	struct connections *connections;
 	struct http_daemon *daemon, *retired;
 	struct http_handler handler;
 	struct tls_files tls;
@@ -42,6 +44,7 @@ struct http_exchange {
 	struct http_server *server;
 	struct http_daemon *daemon;
 	struct MHD_Connection *connection;
+	struct connection *place; /* among all connections */
 	const char *method;
 	char *uri;           /* as sent */
 	char *path;          /* decoded */

@@ -126,6 +126,8 @@ static struct err *serve(struct server *s, const struct server_options *opt)
 		.listen = opt->listen,
 		.tls_cert = opt->tls_cert,
 		.tls_key = opt->tls_key,
+		.max_connections = opt->max_connections,
+		.max_per_address = opt->max_per_address,
 	};
 	struct http_server *server = NULL;
 	TRY(check_open(s, opt));

@@ -14,6 +14,7 @@
 struct server_options {
 	const char *listen;
 	const char *tls_cert, *tls_key;
+	unsigned max_connections, max_per_address; /* http/server.h */
 	const char
 		*url; /* as clients reach it, "https://registry.example"; NULL: by the name that they send */
 	int64_t lease_time;  /* ns a runner may be silent before its job goes to another; 0: RUN_LEASE_TIME */

@@ -5,6 +5,7 @@
 #include "sys/file.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -451,6 +452,165 @@ static void test_sized_stream(void **state)
 	server = saved;
 }
 
+/* ---- connections that run short ---- */
+
+static struct http_server *start_small(const struct http_server_options *opt)
+{
+	struct http_server *saved = server;
+	ok(http_server_start(opt, &handler, &server));
+	return saved;
+}
+
+static void stop_small(struct http_server *saved)
+{
+	http_server_stop(server, 0);
+	server = saved;
+}
+
+static void ask(int fd)
+{
+	AUTO_BUF struct buf in = {0};
+	say(fd, "GET /x" END);
+	if (!strstr(hear(fd, &in, "size=0"), "HTTP/1.1 200"))
+		fail_msg("fd %d errno %d: %s", fd, errno, buf_cstr(&in));
+}
+
+static bool is_closed(int fd)
+{
+	char c;
+	ssize_t n = recv(fd, &c, 1, 0);
+	return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+static bool is_open(int fd)
+{
+	char c;
+	return recv(fd, &c, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+/* More connections than there can be: the ones that wait longest give way, a running exchange never. */
+static void test_idle_give_way(void **state)
+{
+	(void)state;
+	struct http_server *saved =
+		start_small(&(struct http_server_options){.listen = "127.0.0.1:0", .max_connections = 16});
+	AUTO_FD int busy = dial();
+	say(busy, "PUT /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhe");
+	int idle[40];
+	for (size_t i = 0; i < ARRAY_LEN(idle); i++) {
+		idle[i] = dial();
+		if (i % 3 == 0)
+			ask(idle[i]);
+		else if (i % 3 == 1)
+			say(idle[i], "GET /x HTTP/1.1\r\nHos");
+	}
+	for (size_t i = 0; i < 20; i++) {
+		AUTO_FD int fd = dial();
+		ask(fd);
+	}
+	assert_true(is_closed(idle[0]));
+	assert_true(is_closed(idle[1]));
+	AUTO_BUF struct buf in = {0};
+	say(busy, "llo");
+	assert_non_null(strstr(hear(busy, &in, "hello"), "HTTP/1.1 200"));
+	for (size_t i = 0; i < ARRAY_LEN(idle); i++)
+		close(idle[i]);
+	stop_small(saved);
+}
+
+/* Bytes alone keep no connection: the headers have to come to an end. */
+static void test_slow_headers(void **state)
+{
+	(void)state;
+	struct http_server *saved =
+		start_small(&(struct http_server_options){.listen = "127.0.0.1:0", .header_timeout_s = 1});
+	AUTO_FD int line = dial(), headers = dial(), silent = dial(), again = dial(), slow_body = dial();
+	say(headers, "GET /x HTTP/1.1\r\nHost: t\r\n");
+	say(line, "GET /");
+	ask(again);
+	say(again, "GET /x HTTP/1.1\r\n");
+	say(slow_body, "PUT /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n");
+	AUTO_FD int patient = dial();
+	ask(patient);
+	for (int i = 0; i < 20; i++) {
+		(void)send(line, "x", 1, MSG_NOSIGNAL);
+		(void)send(headers, "X: y\r\n", 6, MSG_NOSIGNAL);
+		(void)send(again, "X: y\r\n", 6, MSG_NOSIGNAL);
+		if (i < 5)
+			say(slow_body, "b");
+		usleep(100000);
+	}
+	assert_true(is_closed(line));
+	assert_true(is_closed(headers));
+	assert_true(is_closed(again));
+	assert_true(is_closed(silent));
+	AUTO_BUF struct buf in = {0};
+	assert_non_null(strstr(hear(slow_body, &in, "bbbbb"), "HTTP/1.1 200"));
+	/* One that waits between two requests has the time that idle ones have. */
+	assert_true(is_open(patient));
+	ask(patient);
+	stop_small(saved);
+}
+
+static int send_half(void)
+{
+	AUTO_BUF struct buf go_on = {0};
+	int fd = dial();
+	say(fd, "PUT /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+	assert_non_null(strstr(hear(fd, &go_on, "100 Continue"), "100 Continue"));
+	return fd;
+}
+
+static void send_rest(int fd)
+{
+	AUTO_BUF struct buf in = {0};
+	say(fd, "ok");
+	assert_non_null(strstr(hear(fd, &in, "\r\n\r\nok"), "HTTP/1.1 200"));
+}
+
+static void test_all_busy(void **state)
+{
+	(void)state;
+	struct http_server *saved =
+		start_small(&(struct http_server_options){.listen = "127.0.0.1:0", .max_connections = 2});
+	AUTO_FD int one = send_half(), two = send_half();
+	exchange("GET /x" END, "HTTP/1.1 429");
+	send_rest(one);
+	exchange("GET /x" END, "HTTP/1.1 200");
+	send_rest(two);
+	stop_small(saved);
+}
+
+static void test_per_address(void **state)
+{
+	(void)state;
+	struct http_server *saved = start_small(&(struct http_server_options){
+		.listen = "127.0.0.1:0", .max_connections = 64, .max_per_address = 3});
+	int busy[3];
+	for (size_t i = 0; i < ARRAY_LEN(busy); i++)
+		busy[i] = send_half();
+	exchange("GET /x" END, "HTTP/1.1 429");
+	exchange("GET /x" END, "TOOMANYREQUESTS");
+	/* Of another address nobody is kept out. */
+	AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK + 1)}};
+	struct sockaddr_in to = {.sin_family = AF_INET,
+		.sin_port = htons(http_server_port(server)),
+		.sin_addr = {htonl(INADDR_LOOPBACK)}};
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	ask(fd);
+	send_rest(busy[0]);
+	/* Idle now, it is the one to go. */
+	AUTO_FD int next = dial();
+	ask(next);
+	assert_true(is_closed(busy[0]));
+	send_rest(busy[1]);
+	for (size_t i = 0; i < ARRAY_LEN(busy); i++)
+		close(busy[i]);
+	stop_small(saved);
+}
+
 static void test_start_errors(void **state)
 {
 	(void)state;
@@ -486,6 +646,10 @@ int main(void)
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_silent_stream),
 		cmocka_unit_test(test_sized_stream),
+		cmocka_unit_test(test_idle_give_way),
+		cmocka_unit_test(test_slow_headers),
+		cmocka_unit_test(test_all_busy),
+		cmocka_unit_test(test_per_address),
 		cmocka_unit_test(test_start_errors),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
