@@ -82,10 +82,12 @@ static bool wait(struct download *d)
 static void on_begun(void *ctx, int fd, uint64_t have, uint64_t size)
 {
 	struct download *d = ctx;
-	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	pthread_mutex_lock(&d->u->cache->lock);
-	fd_closep(&d->fd);
-	d->fd = own;
+	/* Replaced in place: who reads at this moment has the number, which must not become another file's. */
+	if (d->fd < 0)
+		d->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	else
+		(void)dup3(fd, d->fd, O_CLOEXEC);
 	d->have = have;
 	d->size = size;
 	d->stage = STAGE_FLOWING;
