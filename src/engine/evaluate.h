@@ -18,9 +18,6 @@
 
 #include <stdint.h>
 
-/* What says in an image what it was built from. */
-#define INPUTS_LABEL "dev.cooper.inputs"
-
 enum input_kind {
 	INPUT_FILE,       /* of a local directory: read by a step */
 	INPUT_IMAGE,      /* base image, by its manifest */

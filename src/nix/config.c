@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#define INPUTS_LABEL "dev.cooper.inputs"
-
 /* The same order whatever was there: an image that gets other labels must be the one that a build gives. */
 static void set_last(json_t *o, const char *key, const char *text)
 {
