@@ -83,7 +83,8 @@ static void on_begun(void *ctx, int fd, uint64_t have, uint64_t size)
 {
 	struct download *d = ctx;
 	pthread_mutex_lock(&d->u->cache->lock);
-	/* Replaced in place: who reads at this moment has the number, which must not become another file's. */
+	/* Replaced in place: who reads at this moment has the number, which must not become another file's.
+	 */
 	if (d->fd < 0)
 		d->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	else
