@@ -16,6 +16,8 @@
  * processor to them for a moment, so that their number has a bound.
  */
 #define CROWD 8
+/* Nobody is kept waiting by those that are only to be told that there are too many. */
+#define TURNED_AWAY_MAX 32
 #define YIELD_US 1000
 
 struct connection {
@@ -35,7 +37,7 @@ struct connections {
 	pthread_cond_t changed;
 	pthread_t thread;
 	struct connection *first; /* under lock, as all that is below */
-	unsigned live, closing;
+	unsigned live, surplus, closing;
 	bool stopping;
 };
 
@@ -73,9 +75,10 @@ static void widen(struct in6_addr *a)
 /* The peer's thread sees the end of its input. Its descriptor stays open until it is removed. */
 static void close_one(struct connection *c, const char *why)
 {
+	struct connections *all = c->all;
 	c->closed = true;
-	c->all->live--;
-	c->all->closing++;
+	*(c->surplus ? &all->surplus : &all->live) -= 1;
+	all->closing++;
 	(void)shutdown(c->fd, SHUT_RDWR);
 	log_debug("http: a connection is closed: %s", why);
 }
@@ -83,19 +86,6 @@ static void close_one(struct connection *c, const char *why)
 static bool same_address(const struct connection *a, const struct connection *b)
 {
 	return memcmp(&a->peer, &b->peer, sizeof(a->peer)) == 0;
-}
-
-/* The one that waits longest; like: of its address only. Never the newcomer. */
-static struct connection *longest_waiting(const struct connection *newcomer, bool like)
-{
-	struct connection *found = NULL;
-	for (struct connection *c = newcomer->all->first; c; c = c->next) {
-		if (c == newcomer || c->busy || c->closed || (like && !same_address(c, newcomer)))
-			continue;
-		if (!found || c->since < found->since)
-			found = c;
-	}
-	return found;
 }
 
 static unsigned count_like(const struct connection *one)
@@ -106,23 +96,46 @@ static unsigned count_like(const struct connection *one)
 	return n;
 }
 
+enum among { SERVED, OF_ITS_ADDRESS, TURNED_AWAY };
+
+/* The one that waits longest, never the newcomer. */
+static struct connection *longest_waiting(const struct connection *newcomer, enum among among)
+{
+	struct connection *found = NULL;
+	for (struct connection *c = newcomer->all->first; c; c = c->next) {
+		if (c == newcomer || c->busy || c->closed || c->surplus != (among == TURNED_AWAY) ||
+			(among == OF_ITS_ADDRESS && !same_address(c, newcomer)))
+			continue;
+		if (!found || c->since < found->since)
+			found = c;
+	}
+	return found;
+}
+
+/* It is let in only to be told so. */
+static void turn_away(struct connection *newcomer)
+{
+	struct connections *all = newcomer->all;
+	struct connection *c =
+		all->surplus >= TURNED_AWAY_MAX ? longest_waiting(newcomer, TURNED_AWAY) : NULL;
+	if (c)
+		close_one(c, "there are too many");
+	newcomer->surplus = true;
+	all->live--;
+	all->surplus++;
+}
+
 static void make_room(struct connection *newcomer)
 {
 	struct connections *all = newcomer->all;
-	if (!newcomer->exempt && count_like(newcomer) > all->opt.per_address) {
-		struct connection *c = longest_waiting(newcomer, true);
-		if (c)
-			close_one(c, "its address has many, and a new one came");
-		else
-			newcomer->surplus = true;
-	}
-	if (all->live <= all->opt.most)
+	bool of_address = !newcomer->exempt && count_like(newcomer) > all->opt.per_address;
+	if (!of_address && all->live <= all->opt.most)
 		return;
-	struct connection *c = longest_waiting(newcomer, false);
+	struct connection *c = longest_waiting(newcomer, of_address ? OF_ITS_ADDRESS : SERVED);
 	if (c)
 		close_one(c, "there are many, and a new one came");
 	else
-		newcomer->surplus = true;
+		turn_away(newcomer);
 }
 
 /* ---- those that take too long ---- */
@@ -194,8 +207,7 @@ void connection_remove(struct connection *c)
 		all->first = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
-	all->live -= !c->closed;
-	all->closing -= c->closed;
+	*(c->closed ? &all->closing : c->surplus ? &all->surplus : &all->live) -= 1;
 	pthread_mutex_unlock(&all->lock);
 	free(c);
 }
