@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define ID_LEN 32
+/* Blobs of so many bytes are sent anew after a cut. */
+#define SMALL_MAX (256 << 10)
 
 /* An upload belongs to its repository: the same id under another name is unknown. Caller frees. */
 static char *partial_name(const struct request *q, const char *id)
@@ -233,9 +235,10 @@ static struct err *upload_write(struct request *q, struct http_exchange *x, bool
 		return NULL;
 	q->finish = finish;
 	q->use = BODY_CHUNK;
-	/* The whole blob in one request is hashed while it arrives; a resumable one is read again at its end.
+	/* Small ones stay in memory until they are named; of a large one a client goes on where it was cut.
 	 */
-	if (finish && store_partial_size(q->partial) == 0 && http_content_length(x) != 0) {
+	int64_t length = http_content_length(x);
+	if (finish && store_partial_size(q->partial) == 0 && length > 0 && length <= SMALL_MAX) {
 		q->use = BODY_BLOB;
 		return store_blob_begin(q->s, &q->blob);
 	}
@@ -282,9 +285,14 @@ struct err *upload_body(struct request *q, struct http_exchange *x, const void *
 	}
 	if (q->use == BODY_BLOB)
 		return store_blob_write(q->blob, p, len);
-	if (q->use == BODY_CHUNK)
-		return store_partial_append(q->partial, p, len);
-	return NULL;
+	if (q->use != BODY_CHUNK)
+		return NULL;
+	uint64_t before = store_partial_size(q->partial) - (q->received - len);
+	struct err *e = store_partial_append(q->partial, p, len);
+	/* A full disk is not kept full by what was too much for it. */
+	if (err_kind(e) == ERR_NO_SPACE)
+		e = err_first(e, store_partial_truncate(q->partial, before));
+	return e;
 }
 
 static struct err *end_chunk(struct request *q, struct http_exchange *x)

@@ -4,6 +4,7 @@
 import itertools
 import json
 import os
+import pathlib
 import subprocess
 import threading
 import time
@@ -531,13 +532,31 @@ def test_sessions_survive_a_kill(tmp_path):
         server.stop()
 
 
-def test_broken_connection_keeps_what_came(server):
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+@pytest.mark.parametrize("end", ["close", "kill"])
+def test_broken_connection_keeps_what_came(tmp_path, method, end):
+    server = rs.Server(tmp_path / "store").start()
+    try:
+        cut_and_go_on(server, method, end)
+    finally:
+        server.stop()
+
+
+def cut_and_go_on(server, method, end):
     location = server.start_upload("cut/off")
     connection = server.connect()
-    connection.putrequest("PATCH", location)
+    connection.putrequest(method, with_query(location, digest=digest(b"x" * 1_000_000)) if method == "PUT" else location)
     connection.putheader("Content-Length", "1000000")
     connection.endheaders()
     connection.send(b"x" * 300_000)
+    if end == "kill":
+        (file,) = (pathlib.Path(server.home) / "partial").glob("upload.*")
+        while file.stat().st_size < 200_000:
+            time.sleep(0.01)
+        server.kill()
+        kept = file.stat().st_size
+        server.start()
+        assert server.request("GET", location).getheader("Range") == f"0-{kept - 1}"
     connection.close()
     for _ in range(300):
         state = server.request("GET", location)

@@ -561,6 +561,20 @@ static int send_half(void)
 	return fd;
 }
 
+/* The peer has its answer a moment before the server is done with it. */
+static void ask_until_free(void)
+{
+	for (int i = 0; i < 1000; i++) {
+		AUTO_FD int fd = dial();
+		AUTO_BUF struct buf in = {0};
+		say(fd, "GET /x" END);
+		if (strstr(hear(fd, &in, "\r\n\r\n"), "HTTP/1.1 200"))
+			return;
+		usleep(10000);
+	}
+	fail_msg("no place became free");
+}
+
 static void send_rest(int fd)
 {
 	AUTO_BUF struct buf in = {0};
@@ -576,7 +590,7 @@ static void test_all_busy(void **state)
 	AUTO_FD int one = send_half(), two = send_half();
 	exchange("GET /x" END, "HTTP/1.1 429");
 	send_rest(one);
-	exchange("GET /x" END, "HTTP/1.1 200");
+	ask_until_free();
 	send_rest(two);
 	stop_small(saved);
 }
@@ -602,8 +616,7 @@ static void test_per_address(void **state)
 	ask(fd);
 	send_rest(busy[0]);
 	/* Idle now, it is the one to go. */
-	AUTO_FD int next = dial();
-	ask(next);
+	ask_until_free();
 	assert_true(is_closed(busy[0]));
 	send_rest(busy[1]);
 	for (size_t i = 0; i < ARRAY_LEN(busy); i++)
