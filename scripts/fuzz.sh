@@ -3,6 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 [ -n "${COOPER_FUZZ_NO_DEPS:-}" ] || scripts/deps.sh build test
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 seconds=${1:-60}
 if [ ! -f build-fuzz/build.ninja ]; then
 	CC=clang meson setup build-fuzz -Dstatic_deps=false -Dfuzz=true -Dtests=true \

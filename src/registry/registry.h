@@ -14,6 +14,9 @@
 #include "registry/policy.h"
 #include "store/store.h"
 
+/* How the names of the store's partials begin that are unfinished uploads. */
+#define REGISTRY_UPLOADS "upload."
+
 struct registry;
 
 /* policy is borrowed, as long as *out; NULL: the defaults. */

@@ -17,7 +17,7 @@ static char *partial_name(const struct request *q, const char *id)
 	struct digest d;
 	char hex[DIGEST_TEXT_MAX];
 	digest_of(q->repository, strlen(q->repository), &d);
-	return mem_printf("upload.%.16s.%s", digest_hex(&d, hex), id);
+	return mem_printf(REGISTRY_UPLOADS "%.16s.%s", digest_hex(&d, hex), id);
 }
 
 static bool id_valid(const char *id)

@@ -95,7 +95,8 @@ struct err *api_registry_token_form(struct api_call *c)
 	grants_init(&grants);
 	if (!http_parse_form(buf_str(&c->body), &form))
 		return err_new(ERR_INVALID, "the form has a malformed escape");
-	explicit_bzero(c->body.ptr, c->body.len);
+	if (c->body.len)
+		explicit_bzero(c->body.ptr, c->body.len);
 	const char *kind = field(&form, "grant_type"), *shown = NULL;
 	if (cstr_eq(kind, "password"))
 		shown = field(&form, "password");

@@ -107,19 +107,26 @@ static void answer_ready(struct status *s, struct http_exchange *x)
 static struct err *write_store(struct status *s, struct buf *out)
 {
 	struct statvfs fs;
-	uint64_t blobs, bytes;
+	uint64_t blobs, bytes, uploads, upload_bytes;
 	pthread_mutex_lock(&s->lock);
 	struct err *e = NULL;
 	if (clock_monotonic() - s->totals_at >= TOTALS_EVERY) {
 		e = store_blob_totals(s->store, &s->blobs, &s->bytes);
+		if (!e)
+			e = store_partial_totals(s->store, REGISTRY_UPLOADS, &s->uploads, &s->upload_bytes);
 		s->totals_at = clock_monotonic();
 	}
 	blobs = s->blobs;
 	bytes = s->bytes;
+	uploads = s->uploads;
+	upload_bytes = s->upload_bytes;
 	pthread_mutex_unlock(&s->lock);
 	TRY(e);
 	metric_number(out, "cooper_store_blobs", "gauge", "Blobs in the store.", blobs);
 	metric_number(out, "cooper_store_blob_bytes", "gauge", "Bytes of the blobs in the store.", bytes);
+	metric_number(
+		out, "cooper_upload_sessions", "gauge", "Uploads of blobs that are not finished.", uploads);
+	metric_number(out, "cooper_upload_session_bytes", "gauge", "Bytes that came for them.", upload_bytes);
 	if (fstatvfs(store_dirfd(s->store), &fs) == 0)
 		metric_number(out, "cooper_store_free_bytes", "gauge",
 			"Bytes that are free on the store's disk.", (uint64_t)fs.f_bavail * fs.f_frsize);

@@ -32,7 +32,7 @@ struct status {
 	pthread_mutex_t lock; /* what is below: found out at most every other second */
 	int64_t ready_at, totals_at;
 	char *unready; /* why not; NULL: it is */
-	uint64_t blobs, bytes;
+	uint64_t blobs, bytes, uploads, upload_bytes;
 };
 void status_init(struct status *s);
 void status_fini(struct status *s);

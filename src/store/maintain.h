@@ -71,6 +71,9 @@ struct store_scrub_options {
 MUST_USE struct err *store_scrub(struct store *s, const struct store_scrub_options *opt, struct digest *after,
 	struct store_verify_result *out, bool *end);
 MUST_USE struct err *store_blob_totals(struct store *s, uint64_t *count, uint64_t *bytes);
+/* Partials whose name begins with prefix, those that grow now included. */
+MUST_USE struct err *store_partial_totals(
+	struct store *s, const char *prefix, uint64_t *count, uint64_t *bytes);
 
 struct store_usage {
 	uint64_t blob_count, blob_bytes;

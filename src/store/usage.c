@@ -3,6 +3,9 @@
 #include "store/store_internal.h"
 #include "sys/file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 static struct err *count_rows(struct store *s, struct store_usage *u)
 {
 	struct store *locked AUTO(store_leavep) = store_enter(s);
@@ -19,6 +22,23 @@ static struct err *count_rows(struct store *s, struct store_usage *u)
 	u->tree_count = (uint64_t)column_int(&q, 2);
 	u->tree_bytes = (uint64_t)column_int(&q, 3);
 	u->record_count = (uint64_t)column_int(&q, 4);
+	return NULL;
+}
+
+struct err *store_partial_totals(struct store *s, const char *prefix, uint64_t *count, uint64_t *bytes)
+{
+	AUTO_STRVEC struct strvec names = {0};
+	struct stat st;
+	*count = *bytes = 0;
+	TRY(dir_list(s->fd, "partial", &names));
+	for (size_t i = 0; i < names.len; i++) {
+		AUTO_FREE char *path = mem_printf("partial/%s", names.ptr[i]);
+		/* One that ended meanwhile is none. */
+		if (!cstr_starts(names.ptr[i], prefix) || fstatat(s->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		(*count)++;
+		*bytes += (uint64_t)st.st_size;
+	}
 	return NULL;
 }
 

@@ -130,6 +130,15 @@ def test_metrics(bare):
             assert name in v
 
 
+def test_unfinished_uploads(bare):
+    with bare.serving() as address:
+        location = ask(address, "POST", "/v2/some/thing/blobs/uploads/").headers["Location"]
+        assert ask(address, "PATCH", location, body=b"x" * 1000).status == 202
+        assert ask(address, "POST", "/v2/other/thing/blobs/uploads/").status == 202
+        v = values(ask(address, "GET", "/metrics").text)
+        assert v["cooper_upload_sessions"] == 2 and v["cooper_upload_session_bytes"] == 1000
+
+
 def test_uploads_in_flight(bare):
     with bare.serving() as address:
         where = ask(address, "POST", "/v2/a/blobs/uploads/").getheader("Location")
