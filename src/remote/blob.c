@@ -361,8 +361,10 @@ struct err *relay_blob_from(struct remote *r, const struct vec *routes, const st
 	int64_t stored = -1;
 	TRY(store_lock(r->store, name, false, io->cancel, NULL, &lock));
 	TRY(store_blob_stat(r->store, d, &stored));
+	/* It came while this waited, from wherever: whether the registry has it is for the registry to say. */
 	if (stored >= 0) {
 		AUTO_FD int fd = -1;
+		TRY(look_at_blob_from(routes, d, io, size));
 		TRY(store_blob_open(r->store, d, &fd, size));
 		to->begun(to->ctx, fd, *size, *size);
 		return NULL;

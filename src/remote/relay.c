@@ -45,7 +45,7 @@ static struct err *look_at(
 	return NULL;
 }
 
-static struct err *look_everywhere(
+struct err *look_at_blob_from(
 	const struct vec *routes, const struct digest *d, const struct transfer_io *io, uint64_t *size)
 {
 	AUTO_BUF struct buf tried = {0};
@@ -66,6 +66,6 @@ struct err *remote_look_at_blob(struct remote *r, const struct reference *ref, c
 	AUTO(routes_fini) struct vec routes = VEC_OF(struct route);
 	struct err *e = routes_for_pull(r, ref, &routes);
 	if (!e)
-		e = look_everywhere(&routes, d, io ? io : &no_io, size);
+		e = look_at_blob_from(&routes, d, io ? io : &no_io, size);
 	return wrap(e, "looking for", ref, d);
 }

@@ -22,7 +22,8 @@ struct remote_relay {
 };
 /*
  * A blob of which only the digest is known, into the store: verified, and resumed where a try before, or a
- * process before, was cut off. Not for what the store has. *size is that of the blob.
+ * process before, was cut off. Of what came to the store meanwhile the registry is asked whether it has that.
+ * *size is that of the blob.
  */
 MUST_USE struct err *remote_relay_blob(struct remote *r, const struct reference *ref, const struct digest *d,
 	const struct remote_relay *to, const struct transfer_io *io, uint64_t *size);

@@ -165,6 +165,9 @@ void progress_start(struct progress *p, const struct transfer_io *io, const char
 void progress_set(struct progress *p, uint64_t done);
 
 struct remote_relay;
+/* HEAD of a blob at the first place that has it. */
+MUST_USE struct err *look_at_blob_from(
+	const struct vec *routes, const struct digest *d, const struct transfer_io *io, uint64_t *size);
 /* A blob of which nobody knows the size; *size then. */
 MUST_USE struct err *relay_blob_from(struct remote *r, const struct vec *routes, const struct digest *d,
 	const struct remote_relay *to, const struct transfer_io *io, uint64_t *size);
