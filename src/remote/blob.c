@@ -130,6 +130,11 @@ static struct err *look_at_answer(struct fetch *f)
 	if (total != UNKNOWN && total != f->size)
 		return err_new(ERR_CORRUPT, "the registry has %" PRIu64 " bytes and %s %" PRIu64, total,
 			namer(f), f->size);
+	if (store_partial_size(f->partial) > f->size) {
+		TRY(begin_anew(f));
+		return err_new(ERR_CORRUPT, "more bytes came before than the %" PRIu64 " that %s", f->size,
+			namer(f));
+	}
 	if (f->to)
 		f->to->begun(
 			f->to->ctx, store_partial_fd(f->partial), store_partial_size(f->partial), f->size);
@@ -251,6 +256,9 @@ static struct err *fetch_at(struct fetch *f, const struct call *base)
 {
 	if (f->size <= SMALL && !f->to)
 		return fetch_small(f, base);
+	/* Another place may say otherwise. */
+	if (f->to)
+		f->size = UNKNOWN;
 	for (int round = 0;; round++) {
 		bool anew = false;
 		if (!f->partial)
@@ -361,7 +369,8 @@ struct err *relay_blob_from(struct remote *r, const struct vec *routes, const st
 	int64_t stored = -1;
 	TRY(store_lock(r->store, name, false, io->cancel, NULL, &lock));
 	TRY(store_blob_stat(r->store, d, &stored));
-	/* It came while this waited, from wherever: whether the registry has it is for the registry to say. */
+	/* It came while this waited, from wherever: whether the registry has it is for the registry to say.
+	 */
 	if (stored >= 0) {
 		AUTO_FD int fd = -1;
 		TRY(look_at_blob_from(routes, d, io, size));

@@ -5,7 +5,9 @@ whose download begins again.
 """
 
 import concurrent.futures
+import contextlib
 import http.client
+import json
 import os
 import random
 import threading
@@ -14,11 +16,67 @@ import pytest
 
 import fault_proxy as fp
 import registry_server as rs
-from cache_lab import BLOB, NAME, asked, blob_path, held, until
+from cache_lab import BLOB, LAYER, NAME, asked, blob_path, cooper, getting, held, until, values
 from cache_lab import proxy, serve, upstream  # noqa: F401, fixtures
 from registry_server import digest
 
 pytestmark = pytest.mark.skipif(rs.program() is None or not rs.program()[1], reason="of the whole program only")
+
+
+def says_total(total):
+    """The rest of the blob, of which the registry says that it has another size."""
+
+    def edit(answer, _):
+        if answer.status == 206:
+            said = dict(answer.headers)["Content-Range"]
+            answer.set("Content-Range", f"{said.partition('/')[0]}/{total}")
+
+    return fp.change(edit)
+
+
+@pytest.mark.parametrize("total", [1 << 19, (1 << 20) + 7])
+def test_untrue_size_of_the_whole(serve, proxy, total):
+    """Right bytes under a wrong size are no answer that looks whole."""
+    server = serve()
+    with open(f"{server.home}/partial/pull-{digest(LAYER)}", "wb") as f:
+        f.write(LAYER[: 1 << 20])
+    proxy.fault("GET", BLOB, says_total(total), times=1)
+    with contextlib.suppress(http.client.HTTPException), getting(server, blob_path()) as answer:
+        body = answer.read()
+        assert answer.status == 502 or body == LAYER, (answer.status, len(body))
+    until(lambda: server.request("GET", blob_path()).body == LAYER)
+    assert server.request("HEAD", blob_path()).getheader("Content-Length") == str(len(LAYER))
+    cooper(server, "store", "verify")
+
+
+@pytest.mark.parametrize("said", [5 << 20, len(LAYER) + 1])
+def test_a_mirror_that_says_an_untrue_size(tmp_path, upstream, proxy, said):
+    """The next place is asked, which may have another size."""
+    with fp.fault_proxy(upstream.host) as mirror:
+        settings = {
+            "registry": {"cache": [{"upstream": proxy.host, "prefix": "hub"}]},
+            "registries": {proxy.host: {"mirrors": [mirror.host]}},
+        }
+        server = rs.Server(tmp_path / "store", json.dumps(settings)).start()
+        try:
+
+            def lie(h):
+                del h.headers["Range"]
+                answer = h.forward()
+                h.send_head(answer, said)
+                h.wfile.write(answer.body[: 2 << 20])
+                h.close_connection = True
+
+            mirror.fault("GET", BLOB, lie, times=-1)
+            with contextlib.suppress(http.client.HTTPException), getting(server, blob_path()) as answer:
+                assert answer.read() == LAYER
+            # Who was told the wrong size is cut; the download goes on.
+            until(lambda: values(server)['cooper_cache_downloads{upstream="%s"}' % proxy.host] == 0)
+            assert server.request("GET", blob_path()).body == LAYER
+            assert asked(proxy, f"GET .*{BLOB}") == 1
+            cooper(server, "store", "verify")
+        finally:
+            server.stop()
 
 
 def test_pushed_while_it_waits_for_its_turn(serve, upstream, proxy):
