@@ -308,10 +308,13 @@ static struct err *wait_for_bytes(struct reader *r, uint64_t *until)
 {
 	struct download *d = r->d;
 	for (;;) {
-		if (d->beginnings != r->beginning && (r->at > r->from || d->size != r->size))
+		if (d->beginnings != r->beginning && r->at > r->from)
 			return err_new(ERR_CORRUPT,
 				"%s: its bytes came once more from the first, and some were sent already",
 				d->key);
+		r->beginning = d->beginnings;
+		if (r->size != UINT64_MAX && d->size != UINT64_MAX && d->size != r->size)
+			return err_new(ERR_CORRUPT, "%s: another size was said before", d->key);
 		if (d->stage == STAGE_FAILED)
 			return err_new(ERR_UNAVAILABLE, "%s: %s", d->key, d->trouble.text);
 		*until = d->fd >= 0 ? readable(r) : 0;

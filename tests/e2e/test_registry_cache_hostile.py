@@ -102,3 +102,24 @@ def test_pushed_while_it_waits_for_its_turn(serve, upstream, proxy):
         assert all(r.result().status == 200 for r in running)
     assert server.request("GET", blob_path(secret)).status == 404
     assert server.request("GET", blob_path(secret, "private/app")).body == secret
+
+
+def test_it_begins_again_before_a_reader_has_any(serve, proxy):
+    """Who asked for a range that has not come yet does not see it."""
+    server = serve()
+
+    def cut(h):
+        answer = h.forward()
+        h.send_head(answer)
+        h.wfile.write(answer.body[: 1 << 20])
+        h.close_connection = True
+
+    def ignores_range(h):
+        del h.headers["Range"]
+        h.send_answer(h.forward())
+
+    proxy.fault("GET", BLOB, cut, times=1)
+    proxy.fault("GET", BLOB, ignores_range, times=1)
+    answer = server.request("GET", blob_path(), headers={"Range": f"bytes={3 << 20}-"})
+    assert answer.status == 206 and answer.body == LAYER[3 << 20 :]
+    assert asked(proxy, f"GET .*{BLOB}") == 2
