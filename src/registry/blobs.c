@@ -6,8 +6,6 @@
 
 #include <stdio.h>
 
-#define CACHE_FOREVER "public, max-age=31536000, immutable"
-
 static void unknown(struct request *q, struct http_exchange *x)
 {
 	reply_error(x, 404, "BLOB_UNKNOWN", "%s has no blob %s", q->repository, q->reference);

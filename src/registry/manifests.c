@@ -11,7 +11,6 @@
 
 /* Tags that one PUT may set by ?tag=; the distribution-spec asks for ten at least. */
 #define TAGS_MAX 100
-#define CACHE_FOREVER "public, max-age=31536000, immutable"
 
 /* A name with a colon is a digest, never a tag. False when it was refused, and answered. */
 static bool parse_reference(struct request *q, struct http_exchange *x, bool writing)

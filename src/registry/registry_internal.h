@@ -73,6 +73,9 @@ void reply_may_not_delete(struct http_exchange *x);
 void reply_empty(struct http_exchange *x, int status);
 /* status is 200; HEAD gets the headers. */
 void reply_json(struct http_exchange *x, const char *media_type, const json_t *body);
+/* Of content by digest. Not "public": what was asked for with credentials is nothing that a shared cache may
+ * give to others (RFC 9111, 3.5). */
+#define CACHE_FOREVER "max-age=31536000, immutable"
 void reply_digest_headers(struct http_exchange *x, const struct digest *d);
 /* Has the client these very bytes already (If-None-Match)? Then 304 was answered. */
 bool reply_not_modified(struct http_exchange *x, const struct digest *d);

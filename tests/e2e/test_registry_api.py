@@ -89,6 +89,7 @@ def test_push_and_pull(server, algorithm, size):
     assert got.status == 200 and got.body == data
     assert got.getheader("Docker-Content-Digest") == name
     assert got.getheader("ETag") == f'"{name}"'
+    assert got.getheader("Cache-Control") == "max-age=31536000, immutable"
     assert int(got.getheader("Content-Length")) == size
     head = server.request("HEAD", path)
     assert head.status == 200 and head.body == b"" and int(head.getheader("Content-Length")) == size
@@ -241,6 +242,7 @@ def test_manifest(server):
             assert got.status == 200 and got.body == data
             assert got.getheader("Content-Type") == OCI_MANIFEST
             assert got.getheader("Docker-Content-Digest") == name
+            assert got.getheader("Cache-Control") == ("max-age=31536000, immutable" if reference == name else None)
         head = server.request("HEAD", path)
         assert head.status == 200 and head.body == b""
         assert int(head.getheader("Content-Length")) == len(data)
