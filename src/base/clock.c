@@ -39,6 +39,21 @@ int64_t clock_monotonic(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+void clock_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+void clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *held, int64_t until)
+{
+	const struct timespec when = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND};
+	(void)pthread_cond_timedwait(cond, held, &when);
+}
+
 const char *clock_rfc3339(int64_t ns, char out[CLOCK_TEXT_MAX])
 {
 	time_t seconds = (time_t)(ns / CLOCK_SECOND);

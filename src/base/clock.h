@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <pthread.h>
 #include <stdint.h>
 
 #define CLOCK_SECOND INT64_C(1000000000)
@@ -13,6 +14,10 @@
 /* Wall clock. COOPER_FAKE_TIME (seconds since the epoch) shifts it, for tests. */
 int64_t clock_now(void);
 int64_t clock_monotonic(void);
+/* A condition whose waits end by the monotonic clock. */
+void clock_cond_init(pthread_cond_t *cond);
+/* Until it is signalled (or for no reason, as such waits may end), or clock_monotonic is until. */
+void clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *held, int64_t until);
 /* RFC 3339 in UTC with seconds ("2026-01-02T03:04:05Z"); fraction only if not zero. */
 #define CLOCK_TEXT_MAX 40
 const char *clock_rfc3339(int64_t ns, char out[CLOCK_TEXT_MAX]);

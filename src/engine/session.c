@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "engine/session_internal.h"
 
 #include <string.h>
-#include <time.h>
 
 void session_output_fini(struct session_output *o)
 {
@@ -208,11 +208,7 @@ struct err *session_open(struct engine *e, const struct session_options *opt, st
 	s->engine = e;
 	s->opt = *opt;
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_t by_monotonic;
-	pthread_condattr_init(&by_monotonic);
-	pthread_condattr_setclock(&by_monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->pinned, &by_monotonic);
-	pthread_condattr_destroy(&by_monotonic);
+	clock_cond_init(&s->pinned);
 	s->graph = graph_new();
 	s->told = VEC_OF(enum told);
 	s->events = event_stream_new();

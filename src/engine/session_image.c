@@ -24,8 +24,7 @@ static struct err *await_pin(
 		e = cancel_check(cancel);
 		if (e)
 			break;
-		struct timespec soon = timespec_of_ns(clock_monotonic() + CLOCK_SECOND / 10);
-		pthread_cond_timedwait(&s->pinned, &s->lock, &soon);
+		clock_cond_wait(&s->pinned, &s->lock, clock_monotonic() + CLOCK_SECOND / 10);
 	}
 	if (!e && !*out)
 		map_set_c(s->pinning, key, s);

@@ -158,10 +158,8 @@ static void *watch(void *arg)
 			pthread_cond_wait(&all->changed, &all->lock);
 			continue;
 		}
-		int64_t at = clock_monotonic() + step;
-		struct timespec when = {.tv_sec = at / CLOCK_SECOND, .tv_nsec = at % CLOCK_SECOND};
 		/* Woken early it looks early, which does no harm. */
-		(void)pthread_cond_timedwait(&all->changed, &all->lock, &when);
+		clock_cond_wait(&all->changed, &all->lock, clock_monotonic() + step);
 		close_overdue(all);
 	}
 	pthread_mutex_unlock(&all->lock);
@@ -255,11 +253,7 @@ struct err *connections_new(const struct connections_options *opt, struct connec
 	struct connections *all = mem_new(struct connections);
 	all->opt = *opt;
 	pthread_mutex_init(&all->lock, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&all->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	clock_cond_init(&all->changed);
 	int r = pthread_create(&all->thread, NULL, watch, all);
 	if (r) {
 		fini(all);

@@ -407,11 +407,7 @@ struct err *http_server_start(
 	s->max_connections = opt->max_connections ? opt->max_connections : CONNECTIONS_DEFAULT;
 	s->idle_timeout_s = opt->idle_timeout_s ? opt->idle_timeout_s : 120;
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->idle, &attr);
-	pthread_condattr_destroy(&attr);
+	clock_cond_init(&s->idle);
 
 	struct err *e = start_watch(s, opt);
 	if (!e)
@@ -484,10 +480,9 @@ void http_server_stop(struct http_server *s, int64_t grace)
 		fd_closep(&d->fd);
 	fd_closep(&s->fd);
 	int64_t until = clock_monotonic() + grace;
-	struct timespec when = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND};
 	pthread_mutex_lock(&s->lock);
 	while (s->active && grace > 0 && clock_monotonic() < until)
-		pthread_cond_timedwait(&s->idle, &s->lock, &when);
+		clock_cond_wait(&s->idle, &s->lock, until);
 	pthread_mutex_unlock(&s->lock);
 	while (s->retired) {
 		struct http_daemon *d = s->retired;

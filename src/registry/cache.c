@@ -25,11 +25,9 @@ const char *const cache_error_names[CACHE_ERRORS] = {
 
 bool cache_wait(struct cache *c, pthread_cond_t *cond)
 {
-	int64_t until = clock_monotonic() + CLOCK_SECOND;
-	struct timespec when = {.tv_sec = until / CLOCK_SECOND, .tv_nsec = until % CLOCK_SECOND};
 	if (c->stop_at && clock_monotonic() >= c->stop_at)
 		return false;
-	(void)pthread_cond_timedwait(cond, &c->lock, &when);
+	clock_cond_wait(cond, &c->lock, clock_monotonic() + CLOCK_SECOND);
 	return true;
 }
 
@@ -150,7 +148,6 @@ void cache_free(struct cache *c)
 static struct cache *cache_new(struct store *s, const struct registry_policy *p, const char *own_name)
 {
 	struct cache *c = mem_new(struct cache);
-	pthread_condattr_t attr;
 	char id[17];
 	c->store = s;
 	c->count = p->caches.len;
@@ -168,10 +165,7 @@ static struct cache *cache_new(struct store *s, const struct registry_policy *p,
 	c->fresh = map_new(free);
 	c->absent = map_new(free);
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	clock_cond_init(&c->changed);
 	return c;
 }
 

@@ -193,7 +193,6 @@ static void *download_thread(void *arg)
 static struct download *download_new(const struct request *q, const char *key)
 {
 	struct download *d = mem_new(struct download);
-	pthread_condattr_t attr;
 	d->u = q->upstream;
 	d->key = mem_strdup(key);
 	d->q = (struct request){.r = q->r,
@@ -206,10 +205,7 @@ static struct download *download_new(const struct request *q, const char *key)
 	d->fd = -1;
 	d->size = UINT64_MAX;
 	d->kept = true;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&d->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	clock_cond_init(&d->changed);
 	return d;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "release/runs_internal.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "sys/file.h"
@@ -92,17 +93,13 @@ struct err *runs_open(const char *home, struct runs **out)
 	if (!path_is_abs(home))
 		return err_new(ERR_INVALID, "the place of runs must be an absolute path, not %s", home);
 	struct runs *r = mem_new(struct runs);
-	pthread_condattr_t monotonic;
 
 	r->home = path_clean(home);
 	r->name = mem_printf("runs of %s", r->home);
 	r->logs_fd = r->lock_fd = r->hold_fd = -1;
 	pthread_mutex_init(&r->mu, NULL);
 	pthread_mutex_init(&r->wait_mu, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&r->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	clock_cond_init(&r->changed);
 	struct err *e = open_parts(r);
 	if (e) {
 		runs_close(r);

@@ -123,8 +123,7 @@ void runs_wait(struct runs *r, uint64_t seen, int64_t timeout, const struct canc
 		int64_t now = clock_monotonic();
 		if (now >= end)
 			break;
-		struct timespec until = timespec_of_ns(end < now + POLL_TIME ? end : now + POLL_TIME);
-		pthread_cond_timedwait(&r->changed, &r->wait_mu, &until);
+		clock_cond_wait(&r->changed, &r->wait_mu, end < now + POLL_TIME ? end : now + POLL_TIME);
 	}
 	pthread_mutex_unlock(&r->wait_mu);
 }
