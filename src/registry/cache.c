@@ -95,13 +95,6 @@ bool cache_remembers(struct cache *c, struct map *const *where, const char *key)
 	return yes;
 }
 
-void cache_forget(struct cache *c, struct map *const *where, const char *key)
-{
-	pthread_mutex_lock(&c->lock);
-	(void)map_remove(*where, str_c(key));
-	pthread_mutex_unlock(&c->lock);
-}
-
 void cache_count(struct upstream *u, enum cache_result r)
 {
 	atomic_fetch_add_explicit(&u->requests[r], 1, memory_order_relaxed);

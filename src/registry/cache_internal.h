@@ -79,7 +79,6 @@ bool upstream_paused(struct upstream *u);
 /* In c->fresh or c->absent; any thread. */
 void cache_remember(struct cache *c, struct map **where, const char *key, int64_t for_ns);
 bool cache_remembers(struct cache *c, struct map *const *where, const char *key);
-void cache_forget(struct cache *c, struct map *const *where, const char *key);
 /* The reference of what a request asks for, at its upstream. */
 void upstream_reference(const struct request *q, struct reference *out);
 
@@ -89,8 +88,6 @@ void upstream_reference(const struct request *q, struct reference *out);
 
 /* Repositories that are copies -> the name of their upstream (text). */
 MUST_USE struct err *records_copies(struct store *s, struct map **out);
-/* In the caller's transaction: the repository is one. */
-MUST_USE struct err *records_copy_put(struct store *s, const char *repository, const char *upstream);
 MUST_USE struct err *records_is_copy(
 	struct store *s, const char *repository, const char *upstream, bool *yes);
 /* Is it in the repository, bytes and all? */

@@ -27,7 +27,8 @@ struct err *records_is_copy(struct store *s, const char *repository, const char 
 	return NULL;
 }
 
-struct err *records_copy_put(struct store *s, const char *repository, const char *upstream)
+/* In the caller's transaction: the repository is one. */
+static struct err *records_copy_put(struct store *s, const char *repository, const char *upstream)
 {
 	bool already = false;
 	TRY(records_is_copy(s, repository, upstream, &already));
