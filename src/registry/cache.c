@@ -31,6 +31,11 @@ bool cache_wait(struct cache *c, pthread_cond_t *cond)
 	return true;
 }
 
+struct transfer_io upstream_io(const struct upstream *u, struct remote_refusal *why)
+{
+	return (struct transfer_io){.cancel = u->cache->stop, .impatient = true, .refusal = why};
+}
+
 bool upstream_enter(struct upstream *u)
 {
 	struct cache *c = u->cache;

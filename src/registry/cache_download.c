@@ -142,7 +142,7 @@ static bool take_turn(struct download *d)
 
 static struct err *run(struct download *d, struct remote_refusal *why)
 {
-	const struct transfer_io io = {.cancel = d->u->cache->stop, .impatient = true, .refusal = why};
+	const struct transfer_io io = upstream_io(d->u, why);
 	const struct remote_relay to = {
 		.begun = on_begun, .grew = on_grown, .anew = on_anew, .keep = on_whole, .ctx = d};
 	AUTO(reference_fini) struct reference ref = {0};

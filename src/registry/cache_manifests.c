@@ -100,7 +100,7 @@ static void look(struct request *q, struct outcome *out)
 {
 	struct upstream *u = q->upstream;
 	struct remote_refusal why = {0};
-	const struct transfer_io io = {.cancel = u->cache->stop, .impatient = true, .refusal = &why};
+	const struct transfer_io io = upstream_io(u, &why);
 	AUTO(reference_fini) struct reference ref = {0};
 	if (!upstream_enter(u)) {
 		trouble_busy(&out->trouble);
