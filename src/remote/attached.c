@@ -72,8 +72,7 @@ static struct err *ask_api(const struct route *route, const struct digest *d, co
 		*offered = true;
 		TRY(take_entries(&r, "the list of referrers", out));
 		char *next = NULL;
-		TRY(answer_next_page(&r, "the list of referrers", &next));
-		TRY(answer_page_is_new(&seen, "the list of referrers", &next));
+		TRY(answer_next_page(&r, "the list of referrers", &seen, &next));
 		mem_freep(&path);
 		path = next;
 	}

@@ -139,11 +139,10 @@ bool answer_is_html(const struct http_response *r);
 /* The part of the body worth showing. Caller frees. */
 char *answer_words(const struct http_response *r);
 /* Where the next page is (caller frees), NULL at the end. It must be at the registry itself: the credentials
- * go there. what: the list, for messages. */
-MUST_USE struct err *answer_next_page(const struct http_response *r, const char *what, char **next);
-/* Have the pages so far (their addresses in seen) not been at *next? It is remembered; else *next is freed.
- */
-MUST_USE struct err *answer_page_is_new(struct strvec *seen, const char *what, char **next);
+ * go there. what: the list, for messages. seen: the addresses of the pages so far, to which it is added, and
+ * of which it must be none; NULL: nobody follows it further. */
+MUST_USE struct err *answer_next_page(
+	const struct http_response *r, const char *what, struct strvec *seen, char **next);
 /* Bytes that a cache packed on the way are not those that the digest is of: ERR_CORRUPT. */
 MUST_USE struct err *answer_unpacked(const struct http_response *r);
 /* For a 429: hint at the limit that the answer tells, and at what helps. Returns e. */

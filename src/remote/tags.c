@@ -73,7 +73,8 @@ static struct err *take_page(const struct call *c, const struct http_response *r
 	return json_get_strings(doc, "tags", what, out);
 }
 
-struct err *answer_next_page(const struct http_response *r, const char *what, char **next)
+struct err *answer_next_page(
+	const struct http_response *r, const char *what, struct strvec *seen, char **next)
 {
 	AUTO_FREE char *link = next_link(r);
 	AUTO_FREE char *url = NULL;
@@ -83,22 +84,34 @@ struct err *answer_next_page(const struct http_response *r, const char *what, ch
 	TRY(url_resolve(r->final_url, link, &url));
 	if (!urls_same_origin(url, r->final_url) || cstr_eq(url, r->final_url))
 		return err_new(ERR_INVALID, "%s goes on at %s, which is not its next page", what, link);
+	if (seen && strvec_has(seen, url))
+		return err_new(ERR_INVALID, "%s goes round in a circle: %s comes again", what, url);
+	if (seen)
+		strvec_push(seen, url);
 	*next = steal(&url);
 	return NULL;
 }
 
-struct err *answer_page_is_new(struct strvec *seen, const char *what, char **next)
+/* One page. missing_is_empty: there may be no such repository. */
+static struct err *ask_page(const struct route *route, const char *path, const struct transfer_io *io,
+	bool missing_is_empty, struct strvec *seen, struct strvec *out, char **next)
 {
-	if (!*next)
+	const struct call c = {.endpoint = route->endpoint,
+		.repository = route->repository,
+		.actions = "pull",
+		.method = "GET",
+		.path = path,
+		.max_body = BODY_MAX,
+		.io = io};
+	AUTO(http_response_fini) struct http_response r = {0};
+	*next = NULL;
+	TRY(call_run(&c, &r));
+	if (r.status == 404 && missing_is_empty)
 		return NULL;
-	if (strvec_has(seen, *next)) {
-		struct err *e =
-			err_new(ERR_INVALID, "%s goes round in a circle: %s comes again", what, *next);
-		mem_freep(next);
-		return e;
-	}
-	strvec_push(seen, *next);
-	return NULL;
+	if (r.status != 200)
+		return answer_error(&c, &r);
+	TRY(take_page(&c, &r, out));
+	return answer_next_page(&r, "the list of tags", seen, next);
 }
 
 static struct err *list(const struct route *route, const struct transfer_io *io, struct strvec *out)
@@ -106,29 +119,14 @@ static struct err *list(const struct route *route, const struct transfer_io *io,
 	AUTO_STRVEC struct strvec seen = {0};
 	AUTO_FREE char *path = mem_printf("/v2/%s/tags/list?n=%d", route->repository, PAGE);
 	for (int page = 0; path; page++) {
-		const struct call c = {.endpoint = route->endpoint,
-			.repository = route->repository,
-			.actions = "pull",
-			.method = "GET",
-			.path = path,
-			.max_body = BODY_MAX,
-			.io = io};
-		AUTO(http_response_fini) struct http_response r = {0};
+		char *next = NULL;
 		if (page == PAGES_MAX)
 			return err_new(ERR_INVALID, "the list of tags has more than %d pages", PAGES_MAX);
-		TRY(call_run(&c, &r));
-		if (r.status == 404 && page == 0)
-			return NULL;
-		if (r.status != 200)
-			return answer_error(&c, &r);
-		TRY(take_page(&c, &r, out));
-		if (out->len > TAGS_MAX)
-			return err_new(ERR_INVALID, "the list of tags has more than %d tags", TAGS_MAX);
-		char *next = NULL;
-		TRY(answer_next_page(&r, "the list of tags", &next));
-		TRY(answer_page_is_new(&seen, "the list of tags", &next));
+		TRY(ask_page(route, path, io, page == 0, &seen, out, &next));
 		mem_freep(&path);
 		path = next;
+		if (out->len > TAGS_MAX)
+			return err_new(ERR_INVALID, "the list of tags has more than %d tags", TAGS_MAX);
 	}
 	return NULL;
 }
@@ -148,46 +146,27 @@ static void sort_unique(struct strvec *v)
 	v->len = n;
 }
 
-static struct err *ask_page(const struct route *route, const char *path, const struct transfer_io *io,
-	struct strvec *out, bool *more)
-{
-	const struct call c = {.endpoint = route->endpoint,
-		.repository = route->repository,
-		.actions = "pull",
-		.method = "GET",
-		.path = path,
-		.max_body = BODY_MAX,
-		.io = io};
-	AUTO(http_response_fini) struct http_response r = {0};
-	AUTO_FREE char *next = NULL;
-	TRY(call_run(&c, &r));
-	if (r.status != 200)
-		return answer_error(&c, &r);
-	TRY(take_page(&c, &r, out));
-	TRY(answer_next_page(&r, "the list of tags", &next));
-	*more = next != NULL;
-	return NULL;
-}
-
 struct err *remote_tags_page(struct remote *r, const struct reference *repo, unsigned n, const char *last,
 	const struct transfer_io *io, struct strvec *out, bool *more)
 {
 	struct route route = {0};
 	AUTO_BUF struct buf path = {0};
 	AUTO_STRVEC struct strvec tags = {0};
+	AUTO_FREE char *next = NULL;
 	TRY(route_for_push(r, repo, &route));
 	buf_addf(&path, "/v2/%s/tags/list?n=%u", route.repository, n);
 	if (last) {
 		buf_adds(&path, "&last=");
 		url_encode(&path, str_c(last));
 	}
-	struct err *e = ask_page(&route, buf_cstr(&path), io ? io : &no_io, &tags, more);
+	struct err *e = ask_page(&route, buf_cstr(&path), io ? io : &no_io, false, NULL, &tags, &next);
 	route_fini(&route);
 	if (e)
 		return err_wrap(e, "listing the tags of %s/%s", repo->registry, repo->repository);
 	for (size_t i = 0; i < tags.len; i++)
 		if (tag_valid(str_c(tags.ptr[i])))
 			strvec_push(out, tags.ptr[i]);
+	*more = next != NULL;
 	return NULL;
 }
 

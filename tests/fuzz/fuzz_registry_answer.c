@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	AUTO_FREE char *tag = mem_strndup((const char *)data, size);
 	(void)answer_limit_spent(&r, 1000000000);
 	err_free(answer_limit(&ep, &r, err_new(ERR_UNAVAILABLE, "%s %s", words, code)));
-	err_free(answer_next_page(&r, "the list", &next));
+	err_free(answer_next_page(&r, "the list", NULL, &next));
 	err_free(answer_unpacked(&r));
 	if (attached_tag_parse(tag, &subject)) {
 		AUTO_FREE char *base = attached_tag_of(&subject);
