@@ -3,20 +3,17 @@
 
 import contextlib
 import json
-import os
 import random
 import re
-import subprocess
 import time
 
 import pytest
 
 import fault_proxy as fp
 import registry_server as rs
-from conftest import BIN, running_docker_registry
+from conftest import running_docker_registry
 from registry_server import digest
 
-DAY = 86400
 LAYER = random.Random(11).randbytes(6 << 20)
 BLOB = r"/blobs/sha256:"
 NAME = "library/app"
@@ -56,12 +53,9 @@ def serve(tmp_path, proxy, monkeypatch):
     running = []
 
     def start(more="", home="store", days_ago=0, **settings):
-        monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)
-        if days_ago:
-            monkeypatch.setenv("COOPER_FAKE_TIME", str(int(time.time()) - days_ago * DAY))
         one = {"upstream": proxy.host, "prefix": "hub", **{k.replace("_", "-"): v for k, v in settings.items()}}
-        server = rs.Server(tmp_path / home, f"registry: {{cache: [{json.dumps(one)}]{more}}}").start()
-        monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)
+        with rs.days_ago(monkeypatch, days_ago):
+            server = rs.Server(tmp_path / home, f"registry: {{cache: [{json.dumps(one)}]{more}}}").start()
         running.append(server)
         return server
 
@@ -71,12 +65,19 @@ def serve(tmp_path, proxy, monkeypatch):
             s.stop()
 
 
-def cooper(server, *args, code=0):
-    done = subprocess.run(
-        [BIN, *args, "--config", server.home + ".yaml"], env={**os.environ, "COOPER_HOME": server.home}, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done.stdout + done.stderr
+@contextlib.contextmanager
+def mirrored_cache(place, upstream, proxy):
+    """A cache of the proxy, and a proxy that it has as a mirror of that: (server, mirror)."""
+    with fp.fault_proxy(upstream.host) as mirror:
+        settings = {
+            "registry": {"cache": [{"upstream": proxy.host, "prefix": "hub"}]},
+            "registries": {proxy.host: {"mirrors": [mirror.host]}},
+        }
+        server = rs.Server(place / "store", json.dumps(settings)).start()
+        try:
+            yield server, mirror
+        finally:
+            server.stop()
 
 
 def blob_path(data=LAYER, repo=f"hub/{NAME}"):

@@ -5,6 +5,7 @@ COOPER_BIN (default build-test/cooper) names the program: "cooper serve" is star
 may name the registry alone, as built from tests/registry/test_registry_server.c.
 """
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -13,6 +14,7 @@ import pathlib
 import re
 import subprocess
 import threading
+import time
 
 BUILT = pathlib.Path(__file__).resolve().parents[2] / "build-test" / "cooper"
 
@@ -172,3 +174,23 @@ def with_query(location, **params):
 
 def code(answer):
     return json.loads(answer.body)["errors"][0]["code"]
+
+
+def cooper(server, *args, code=0):
+    """The program with the server's store and settings: what it says."""
+    command, _ = program()
+    done = subprocess.run(
+        [command[0], *args, "--config", server.home + ".yaml"], env={**os.environ, "COOPER_HOME": server.home}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def days_ago(monkeypatch, days):
+    """What is started within has its clock so many days back."""
+    monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)
+    if days:
+        monkeypatch.setenv("COOPER_FAKE_TIME", str(int(time.time()) - days * 86400))
+    yield
+    monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)

@@ -18,10 +18,10 @@ import pytest
 
 import fault_proxy as fp
 import registry_server as rs
-from cache_lab import BLOB, LAYER, NAME, Upstream, asked, blob_path, cooper, getting, held, log_has, manifest_path, until, values
+from cache_lab import BLOB, LAYER, NAME, Upstream, asked, blob_path, getting, held, log_has, manifest_path, mirrored_cache, until, values
 from cache_lab import proxy, serve, upstream  # noqa: F401, fixtures
 from conftest import BIN
-from registry_server import OCI_INDEX, OCI_MANIFEST, code, descriptor, digest, encode
+from registry_server import OCI_INDEX, OCI_MANIFEST, code, cooper, descriptor, digest, encode
 
 pytestmark = pytest.mark.skipif(rs.program() is None or not rs.program()[1], reason="of the whole program only")
 
@@ -211,21 +211,13 @@ def test_blobs_elsewhere(serve, upstream, proxy):
 
 
 def test_a_mirror_of_the_upstream_with_wrong_bytes(tmp_path, upstream, proxy):
-    with fp.fault_proxy(upstream.host) as mirror:
-        settings = {
-            "registry": {"cache": [{"upstream": proxy.host, "prefix": "hub"}]},
-            "registries": {proxy.host: {"mirrors": [mirror.host]}},
-        }
-        server = rs.Server(tmp_path / "store", json.dumps(settings)).start()
-        try:
-            mirror.fault("GET", BLOB, fp.wrong_byte(5_000_000), times=-1)
-            # Some of it was sent before it was found out.
-            with contextlib.suppress(http.client.HTTPException), getting(server, blob_path()) as answer:
-                assert answer.read() == LAYER
-            until(lambda: server.request("GET", blob_path()).body == LAYER)
-            assert asked(mirror, f"GET .*{BLOB}") == 1 and asked(proxy, f"GET .*{BLOB}") == 1
-        finally:
-            server.stop()
+    with mirrored_cache(tmp_path, upstream, proxy) as (server, mirror):
+        mirror.fault("GET", BLOB, fp.wrong_byte(5_000_000), times=-1)
+        # Some of it was sent before it was found out.
+        with contextlib.suppress(http.client.HTTPException), getting(server, blob_path()) as answer:
+            assert answer.read() == LAYER
+        until(lambda: server.request("GET", blob_path()).body == LAYER)
+        assert asked(mirror, f"GET .*{BLOB}") == 1 and asked(proxy, f"GET .*{BLOB}") == 1
 
 
 def test_metrics(serve, proxy):

@@ -15,6 +15,7 @@ import pytest
 import fault_proxy as fp
 import registry_server as rs
 from cache_lab import NAME, Upstream, asked
+from cache_lab import proxy  # noqa: F401, a fixture
 from conftest import DOCKER, Cooper, running_docker_registry
 from go_tools import go_tool
 from test_registry_clients import containerd  # noqa: F401, a fixture
@@ -34,12 +35,6 @@ def upstream(tmp_path_factory):
         server.image = make_layout(top / "layout", [b"#!/bin/sh\n", os.urandom(3_000_000)])
         run("skopeo", "copy", "--dest-tls-verify=false", f"oci:{top}/layout:v1", f"docker://{address}/{NAME}:1")
         yield server
-
-
-@pytest.fixture
-def proxy(upstream):
-    with fp.fault_proxy(upstream.host) as p:
-        yield p
 
 
 @pytest.fixture

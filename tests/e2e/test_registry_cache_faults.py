@@ -14,9 +14,9 @@ import pytest
 
 import fault_proxy as fp
 import registry_server as rs
-from cache_lab import BLOB, LAYER, NAME, asked, blob_path, cooper, getting, log_has, manifest_path
+from cache_lab import BLOB, LAYER, NAME, asked, blob_path, getting, log_has, manifest_path
 from cache_lab import proxy, serve, upstream  # noqa: F401, fixtures
-from registry_server import OCI_MANIFEST, code, descriptor, digest, encode
+from registry_server import OCI_MANIFEST, code, cooper, descriptor, digest, encode
 
 pytestmark = pytest.mark.skipif(rs.program() is None or not rs.program()[1], reason="of the whole program only")
 

@@ -7,7 +7,6 @@ whose download begins again.
 import concurrent.futures
 import contextlib
 import http.client
-import json
 import os
 import random
 import threading
@@ -16,9 +15,9 @@ import pytest
 
 import fault_proxy as fp
 import registry_server as rs
-from cache_lab import BLOB, LAYER, NAME, asked, blob_path, cooper, getting, held, until, values
+from cache_lab import BLOB, LAYER, NAME, asked, blob_path, getting, held, mirrored_cache, until, values
 from cache_lab import proxy, serve, upstream  # noqa: F401, fixtures
-from registry_server import digest
+from registry_server import cooper, digest
 
 pytestmark = pytest.mark.skipif(rs.program() is None or not rs.program()[1], reason="of the whole program only")
 
@@ -52,31 +51,23 @@ def test_untrue_size_of_the_whole(serve, proxy, total):
 @pytest.mark.parametrize("said", [5 << 20, len(LAYER) + 1])
 def test_a_mirror_that_says_an_untrue_size(tmp_path, upstream, proxy, said):
     """The next place is asked, which may have another size."""
-    with fp.fault_proxy(upstream.host) as mirror:
-        settings = {
-            "registry": {"cache": [{"upstream": proxy.host, "prefix": "hub"}]},
-            "registries": {proxy.host: {"mirrors": [mirror.host]}},
-        }
-        server = rs.Server(tmp_path / "store", json.dumps(settings)).start()
-        try:
+    with mirrored_cache(tmp_path, upstream, proxy) as (server, mirror):
 
-            def lie(h):
-                del h.headers["Range"]
-                answer = h.forward()
-                h.send_head(answer, said)
-                h.wfile.write(answer.body[: 2 << 20])
-                h.close_connection = True
+        def lie(h):
+            del h.headers["Range"]
+            answer = h.forward()
+            h.send_head(answer, said)
+            h.wfile.write(answer.body[: 2 << 20])
+            h.close_connection = True
 
-            mirror.fault("GET", BLOB, lie, times=-1)
-            with contextlib.suppress(http.client.HTTPException), getting(server, blob_path()) as answer:
-                assert answer.read() == LAYER
-            # Who was told the wrong size is cut; the download goes on.
-            until(lambda: values(server)['cooper_cache_downloads{upstream="%s"}' % proxy.host] == 0)
-            assert server.request("GET", blob_path()).body == LAYER
-            assert asked(proxy, f"GET .*{BLOB}") == 1
-            cooper(server, "store", "verify")
-        finally:
-            server.stop()
+        mirror.fault("GET", BLOB, lie, times=-1)
+        with contextlib.suppress(http.client.HTTPException), getting(server, blob_path()) as answer:
+            assert answer.read() == LAYER
+        # Who was told the wrong size is cut; the download goes on.
+        until(lambda: values(server)['cooper_cache_downloads{upstream="%s"}' % proxy.host] == 0)
+        assert server.request("GET", blob_path()).body == LAYER
+        assert asked(proxy, f"GET .*{BLOB}") == 1
+        cooper(server, "store", "verify")
 
 
 def test_pushed_while_it_waits_for_its_turn(serve, upstream, proxy):

@@ -16,11 +16,9 @@ from conftest import BIN
 from git_lab import GitLab
 from go_tools import go_tool
 from places import tmpfs
-from registry_server import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, code, digest
+from registry_server import OCI_CONFIG, OCI_LAYER, code, cooper, digest
 
 pytestmark = pytest.mark.skipif(rs.program() is None or not rs.program()[1], reason="of the whole program only")
-
-DAY = 86400
 
 
 @pytest.fixture
@@ -32,25 +30,14 @@ def serve(tmp_path, monkeypatch):
         for s in running:
             if s.process:
                 s.stop()
-        monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)
-        if days_ago:
-            monkeypatch.setenv("COOPER_FAKE_TIME", str(int(time.time()) - days_ago * DAY))
-        running.append(rs.Server(home or tmp_path / "store", settings).start())
-        monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)
+        with rs.days_ago(monkeypatch, days_ago):
+            running.append(rs.Server(home or tmp_path / "store", settings).start())
         return running[-1]
 
     yield start
     for s in running:
         if s.process:
             s.stop()
-
-
-def cooper(server, *args, code=0):
-    done = subprocess.run(
-        [BIN, *args, "--config", server.home + ".yaml"], env={**os.environ, "COOPER_HOME": server.home}, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done.stdout + done.stderr
 
 
 def image(server, repo, layer):
