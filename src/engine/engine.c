@@ -147,11 +147,10 @@ static struct err *make_remote(
 	return NULL;
 }
 
-struct err *engine_remote_for(
-	struct engine *e, struct store *s, int64_t timeout, const char *header, struct remote **out)
+struct err *engine_remote_for(struct engine *e, struct store *s, int64_t timeout, struct remote **out)
 {
 	/* Somebody waits for the answer, and can ask again. */
-	const struct remote_config how = {.timeout = timeout, .header = header, .retries = 3};
+	const struct remote_config how = {.timeout = timeout, .retries = 3};
 
 	return make_remote(e, s, &how, out);
 }

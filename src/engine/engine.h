@@ -41,10 +41,10 @@ void engine_closep(struct engine **e);
 struct store *engine_store(struct engine *e);
 /* Made when first asked for. */
 MUST_USE struct err *engine_remote(struct engine *e, struct remote **out);
-/* Another one with the machine's settings, over another handle of the store. timeout and header as in
+/* Another one with the machine's settings, over another handle of the store. timeout as in
  * remote_config. Caller frees *out. */
 MUST_USE struct err *engine_remote_for(
-	struct engine *e, struct store *s, int64_t timeout, const char *header, struct remote **out);
+	struct engine *e, struct store *s, int64_t timeout, struct remote **out);
 const char *engine_home(const struct engine *e);
 const struct settings *engine_settings(const struct engine *e); /* borrowed, as long as e */
 

@@ -31,9 +31,10 @@ bool cache_wait(struct cache *c, pthread_cond_t *cond)
 	return true;
 }
 
-struct transfer_io upstream_io(const struct upstream *u, struct remote_refusal *why)
+struct transfer_io upstream_io(const struct request *q, struct remote_refusal *why)
 {
-	return (struct transfer_io){.cancel = u->cache->stop, .impatient = true, .refusal = why};
+	return (struct transfer_io){
+		.cancel = q->upstream->cache->stop, .header = q->via, .impatient = true, .refusal = why};
 }
 
 bool upstream_enter(struct upstream *u)
@@ -190,9 +191,8 @@ static struct err *check_repositories(struct store *s, const struct registry_pol
 
 static struct err *connect_all(struct cache *c, const struct registry_caching *how)
 {
-	AUTO_FREE char *header = mem_printf("CDN-Loop: %s", c->mark);
 	for (size_t i = 0; i < c->count; i++)
-		TRY(how->connect(how->ctx, c->upstreams[i].setting, header, &c->upstreams[i].remote));
+		TRY(how->connect(how->ctx, c->upstreams[i].setting, &c->upstreams[i].remote));
 	return NULL;
 }
 

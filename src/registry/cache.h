@@ -17,9 +17,8 @@
 #include "remote/remote.h"
 
 struct registry_caching {
-	/* A client for the upstream of c, which sends the header with each request; *out is taken. */
-	struct err *(*connect)(
-		void *ctx, const struct registry_cache *c, const char *header, struct remote **out);
+	/* A client for the upstream of c; *out is taken. */
+	struct err *(*connect)(void *ctx, const struct registry_cache *c, struct remote **out);
 	void *ctx;
 	const char *own_name; /* host[:port] that clients know this registry by; NULL: not known. Copied */
 };

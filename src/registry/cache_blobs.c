@@ -30,7 +30,7 @@ static void look(struct request *q, uint64_t *size, struct trouble *out)
 {
 	struct upstream *u = q->upstream;
 	struct remote_refusal why = {0};
-	const struct transfer_io io = upstream_io(u, &why);
+	const struct transfer_io io = upstream_io(q, &why);
 	AUTO(reference_fini) struct reference ref = {0};
 	if (!upstream_enter(u)) {
 		trouble_busy(out);

@@ -59,6 +59,7 @@ static void unref(struct download *d)
 	pthread_cond_destroy(&d->changed);
 	free(d->q.repository);
 	free(d->q.there);
+	free(d->q.via);
 	free(d->key);
 	free(d);
 }
@@ -142,7 +143,7 @@ static bool take_turn(struct download *d)
 
 static struct err *run(struct download *d, struct remote_refusal *why)
 {
-	const struct transfer_io io = upstream_io(d->u, why);
+	const struct transfer_io io = upstream_io(&d->q, why);
 	const struct remote_relay to = {
 		.begun = on_begun, .grew = on_grown, .anew = on_anew, .keep = on_whole, .ctx = d};
 	AUTO(reference_fini) struct reference ref = {0};
@@ -200,6 +201,7 @@ static struct download *download_new(const struct request *q, const char *key)
 		.upstream = q->upstream,
 		.repository = mem_strdup(q->repository),
 		.there = mem_strdup(q->there),
+		.via = mem_strdup(q->via),
 		.digest = q->digest};
 	d->refs = 1; /* the thread's */
 	d->fd = -1;

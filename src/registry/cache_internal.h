@@ -69,8 +69,9 @@ void cache_count(struct upstream *u, enum cache_result r);
 bool cache_wait(struct cache *c, pthread_cond_t *cond);
 /* With the lock held: a thread of its own, which counts itself out of c->threads at its end. */
 bool cache_spawn(struct cache *c, void *(*fn)(void *arg), void *arg);
-/* How it is asked: somebody waits, who is told what it refused with. *why is set by calls that fail. */
-struct transfer_io upstream_io(const struct upstream *u, struct remote_refusal *why);
+/* How the upstream of q is asked: somebody waits, who is told what it refused with. *why is set by calls that
+ * fail. Borrows from q. */
+struct transfer_io upstream_io(const struct request *q, struct remote_refusal *why);
 /* A look at the upstream by a request's thread: only so many at once. False: it is of no use to wait. */
 bool upstream_enter(struct upstream *u);
 void upstream_leave(struct upstream *u);

@@ -100,7 +100,7 @@ struct err *cache_tags(struct request *q, struct http_exchange *x, uint64_t n, b
 {
 	struct upstream *u = q->upstream;
 	struct remote_refusal why = {0};
-	const struct transfer_io io = upstream_io(u, &why);
+	const struct transfer_io io = upstream_io(q, &why);
 	AUTO(trouble_fini) struct trouble t = {0};
 	AUTO_STRVEC struct strvec tags = {0};
 	const char *last = http_query(x, "last");
@@ -151,7 +151,7 @@ struct err *cache_referrers(struct request *q, struct http_exchange *x, const ch
 {
 	struct upstream *u = q->upstream;
 	struct remote_refusal why = {0};
-	const struct transfer_io io = upstream_io(u, &why);
+	const struct transfer_io io = upstream_io(q, &why);
 	const struct reference ref = {.registry = (char *)u->setting->upstream, .repository = q->there};
 	AUTO(trouble_fini) struct trouble t = {0};
 	AUTO(descriptors_fini) struct vec found = VEC_OF(struct descriptor);

@@ -100,7 +100,7 @@ static void look(struct request *q, struct outcome *out)
 {
 	struct upstream *u = q->upstream;
 	struct remote_refusal why = {0};
-	const struct transfer_io io = upstream_io(u, &why);
+	const struct transfer_io io = upstream_io(q, &why);
 	AUTO(reference_fini) struct reference ref = {0};
 	if (!upstream_enter(u)) {
 		trouble_busy(&out->trouble);
@@ -135,9 +135,11 @@ static void wait_for(struct cache *c, struct flight *f, struct outcome *out)
 		trouble_busy(&out->trouble);
 }
 
-static void look_together(struct request *q, const char *key, struct outcome *out)
+static void look_together(struct request *q, const char *what, struct outcome *out)
 {
 	struct cache *c = q->upstream->cache;
+	/* Another cache, which asks for a client of its own, must not wait for a look that waits for it. */
+	AUTO_FREE char *key = mem_printf("%s %s", what, q->via);
 	pthread_mutex_lock(&c->lock);
 	struct flight *f = map_get_c(c->flights, key);
 	if (f) {

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define VIA_MAX 512
+
 struct place {
 	char *repository; /* here; NULL: it is no valid name */
 	struct upstream *upstream;
@@ -129,11 +131,19 @@ static void refuse_namespace(const struct request *q, struct http_exchange *x)
 		http_query(x, "ns"), buf_cstr(&names));
 }
 
-/* A request of this very process came back to it, by a mirror in its settings. */
+/* A request of this very process came back to it, by a mirror in its settings or by other caches (RFC 8586).
+ * No chain of caches is as long as the most. */
 static bool is_loop(const struct request *q, struct http_exchange *x)
 {
 	const char *seen = http_header(x, "CDN-Loop");
-	return seen && strstr(seen, q->r->cache->mark);
+	return seen && (strstr(seen, q->r->cache->mark) || strlen(seen) > VIA_MAX);
+}
+
+static char *via_of(const struct cache *c, struct http_exchange *x)
+{
+	const char *before = http_header(x, "CDN-Loop");
+	return before && *before ? mem_printf("CDN-Loop: %s, %s", before, c->mark)
+				 : mem_printf("CDN-Loop: %s", c->mark);
 }
 
 static bool may_go_on(struct request *q, struct http_exchange *x, enum route_kind kind)
@@ -152,8 +162,8 @@ static bool may_go_on(struct request *q, struct http_exchange *x, enum route_kin
 		reply_error(x, 400, "NAME_INVALID", "the name is too long with the prefix %s", s->prefix);
 	else if (is_loop(q, x))
 		reply_error(x, 508, "UNSUPPORTED",
-			"this registry asks itself for what it is a cache of: one of the mirrors of %s is "
-			"itself",
+			"this registry asks itself for what it is a cache of: %s, or one of its mirrors, is "
+			"itself or asks it in turn",
 			s->upstream);
 	else if (!policy_cache_offers(s, str_c(q->there)))
 		reply_error(x, 403, "DENIED", "%s is not among what this registry may fetch from %s",
@@ -183,6 +193,7 @@ struct err *cache_begin(struct request *q, struct http_exchange *x, const struct
 	q->there = steal(&p.there);
 	q->upstream = p.upstream;
 	q->guess = p.guess;
+	q->via = via_of(q->r->cache, x);
 	if (http_query(x, "ns"))
 		http_set_header(x, "OCI-Namespace", http_query(x, "ns"));
 	*go_on = may_go_on(q, x, route->kind);

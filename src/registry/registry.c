@@ -33,6 +33,7 @@ static void request_free(void *ctx, void *state)
 	free(q->repository);
 	free(q->reference);
 	free(q->there);
+	free(q->via);
 	free(q);
 }
 

@@ -57,6 +57,7 @@ struct request {
 	uint64_t room;             /* bytes the namespace's quota leaves; UINT64_MAX: no quota */
 	struct upstream *upstream; /* the repository is a copy of one there; else NULL */
 	char *there;               /* its name there */
+	char *via;                 /* the header that tells it which caches asked for this before it */
 	bool guess;                /* it was not named as a copy: it is just not here */
 };
 

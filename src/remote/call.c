@@ -27,8 +27,8 @@ static struct err *send_with(
 	strvec_push_all(&headers, c->headers);
 	/* Digests and ranges are of the bytes as they are. */
 	strvec_push(&headers, "Accept-Encoding: identity");
-	if (ours && ep->remote->header)
-		strvec_push(&headers, ep->remote->header);
+	if (ours && c->io->header)
+		strvec_push(&headers, c->io->header);
 	if (authorization)
 		strvec_push(&headers, authorization);
 	const struct http_request rq = {.method = c->method,

@@ -47,7 +47,6 @@ struct err *remote_new(struct store *s, const struct remote_config *cfg, struct 
 	r->tries = cfg->retries ? cfg->retries : 5;
 	r->backoff = cfg->backoff ? cfg->backoff : CLOCK_SECOND / 2;
 	r->timeout = cfg->timeout;
-	r->header = mem_strdup(cfg->header);
 	r->given = map_new(given_free);
 	r->endpoints = map_new(endpoint_free);
 	pthread_mutex_init(&r->lock, NULL);
@@ -72,7 +71,6 @@ void remote_free(struct remote *r)
 	map_free(r->endpoints);
 	http_client_free(r->http);
 	mem_freep(&r->auth_file);
-	mem_freep(&r->header);
 	pthread_mutex_destroy(&r->lock);
 	mem_freep(&r);
 }

@@ -41,7 +41,6 @@ struct remote_config {
 	unsigned retries;      /* tries of one request in all; 0: 5 */
 	int64_t backoff;       /* ns before the second try, then doubled each time; 0: half a second */
 	int64_t timeout;       /* ns without a connection or a byte; 0: 30 s and 60 s */
-	const char *header;    /* "Name: value" that goes with each request to a registry; NULL: none */
 };
 /* Cheap: no connection is made. */
 MUST_USE struct err *remote_new(struct store *s, const struct remote_config *cfg, struct remote **out);
@@ -59,7 +58,8 @@ struct transfer_io {
 	struct event_stream *events;
 	uint32_t step;
 	const struct cancel *cancel;
-	bool impatient; /* whoever asks to wait, or says that a limit is reached, is not asked again */
+	const char *header; /* "Name: value" that goes with each request to a registry; NULL: none */
+	bool impatient;     /* whoever asks to wait, or says that a limit is reached, is not asked again */
 	struct remote_refusal
 		*refusal; /* of the last answer, when the call ends with an error; may be NULL */
 };

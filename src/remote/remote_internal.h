@@ -29,7 +29,6 @@ struct remote {
 	char *auth_file;
 	unsigned parallel, tries;
 	int64_t backoff, timeout;
-	char *header;             /* goes with each request to a registry; NULL: none */
 	pthread_mutex_t lock;     /* of what follows */
 	struct http_client *http; /* made when first used */
 	struct map *given;        /* host -> struct credential, for this process only */

@@ -154,11 +154,10 @@ struct connecting {
 	struct store *store;
 };
 
-static struct err *connect_upstream(
-	void *ctx, const struct registry_cache *c, const char *header, struct remote **out)
+static struct err *connect_upstream(void *ctx, const struct registry_cache *c, struct remote **out)
 {
 	const struct connecting *k = ctx;
-	return engine_remote_for(k->engine, k->store, c->timeout, header, out);
+	return engine_remote_for(k->engine, k->store, c->timeout, out);
 }
 
 static struct err *start_caches(struct server *s, struct engine *e, const char *url)

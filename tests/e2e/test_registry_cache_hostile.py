@@ -7,8 +7,10 @@ whose download begins again.
 import concurrent.futures
 import contextlib
 import http.client
+import json
 import os
 import random
+import subprocess
 import threading
 
 import pytest
@@ -17,6 +19,7 @@ import fault_proxy as fp
 import registry_server as rs
 from cache_lab import BLOB, LAYER, NAME, asked, blob_path, getting, held, mirrored_cache, until, values
 from cache_lab import proxy, serve, upstream  # noqa: F401, fixtures
+from conftest import BIN
 from registry_server import cooper, digest
 
 pytestmark = pytest.mark.skipif(rs.program() is None or not rs.program()[1], reason="of the whole program only")
@@ -114,3 +117,34 @@ def test_it_begins_again_before_a_reader_has_any(serve, proxy):
     answer = server.request("GET", blob_path(), headers={"Range": f"bytes={3 << 20}-"})
     assert answer.status == 206 and answer.body == LAYER[3 << 20 :]
     assert asked(proxy, f"GET .*{BLOB}") == 2
+
+
+def test_caches_of_each_other(tmp_path):
+    """What neither has is not asked for in a circle."""
+    ports = [rs.Server(tmp_path / name).start() for name in ("a", "b")]
+    for server in ports:
+        server.stop()
+    running = []
+    try:
+        for own, other in (ports, reversed(ports)):
+            cache = [{"upstream": other.host, "prefix": "x", "default": True, "timeout": "20s"}]
+            (tmp_path / f"{own.port}.yaml").write_text(json.dumps({"registry": {"cache": cache}}))
+            command = [BIN, "serve", "--listen", own.host, "--config", str(tmp_path / f"{own.port}.yaml")]
+            running.append(subprocess.Popen(command, env={**os.environ, "COOPER_HOME": own.home}, stdout=subprocess.PIPE, text=True))
+            assert "listening" in running[-1].stdout.readline()
+        one = ports[0]
+        for path in ("manifests/1", f"manifests/{digest(b'1')}", f"blobs/{digest(b'1')}", "tags/list", f"referrers/{digest(b'1')}"):
+            for name in ("x/app", "app"):
+                for method in ("HEAD", "GET"):
+                    answer = one.request(method, f"/v2/{name}/{path}")
+                    assert answer.status == 404, (method, name, path, answer.status, answer.body)
+        now = values(one)
+        assert now['cooper_cache_errors_total{upstream="%s",error="timeout"}' % ports[1].host] == 0
+        assert now['cooper_cache_errors_total{upstream="%s",error="own"}' % ports[1].host] == 0
+        # What one of them has the other one gets.
+        blob = ports[1].push_blob("app", b"there")
+        assert one.request("GET", f"/v2/x/app/blobs/{blob}").body == b"there"
+    finally:
+        for process in running:
+            process.terminate()
+            assert process.wait(60) == 0
