@@ -11,6 +11,7 @@
 /* In each direction; two of each can be on their way at once. */
 #define PIECE ((size_t)512 << 10)
 #define CONNECTIONS_KEPT 16L
+#define HELD_UP_WAIT (CLOCK_SECOND / 20)
 
 enum {
 	ORDER_RESUME = 1,
@@ -29,6 +30,7 @@ struct flow {
 	unsigned orders;
 	struct buf in;
 	bool receive_paused;
+	bool multiplexed; /* known once it is paused */
 	bool asked;       /* for the body: nothing is read before, as it may never be wanted */
 	struct buf piece; /* read, not handed over yet */
 	bool piece_is_end;
@@ -153,12 +155,21 @@ static struct err *attend(struct flow *f)
 
 /* ---- libcurl's callbacks, on the driver's thread ---- */
 
+static bool is_multiplexed(const struct flow *f)
+{
+	long version = CURL_HTTP_VERSION_NONE;
+	(void)f->driver->lib->curl_easy_getinfo(f->t->easy, CURLINFO_HTTP_VERSION, &version);
+	return version == CURL_HTTP_VERSION_2_0;
+}
+
 size_t flow_receive(struct flow *f, const void *p, size_t len)
 {
 	f->t->last_active = clock_monotonic();
 	pthread_mutex_lock(&f->driver->lock);
 	f->receive_paused = f->in.len > 0 && f->in.len + len > PIECE;
-	if (!f->receive_paused)
+	if (f->receive_paused)
+		f->multiplexed = is_multiplexed(f);
+	else
 		buf_add(&f->in, p, len);
 	size_t result = f->receive_paused ? CURL_WRITEFUNC_PAUSE : len;
 	pthread_cond_signal(&f->changed);
@@ -300,6 +311,26 @@ static void expire(struct driver *d)
 	}
 }
 
+/*
+ * While one has more than its request's thread takes, nothing is read for any: of a stream of HTTP/2 that is
+ * paused libcurl keeps what comes along with the others', and ends it when that is 64 MiB.
+ */
+static bool held_up(struct driver *d)
+{
+	bool held = false, orders = false;
+	pthread_mutex_lock(&d->lock);
+	for (size_t i = 0; i < d->active.len; i++) {
+		const struct flow *f = ((struct flow **)d->active.ptr)[i];
+		held |= f->receive_paused && f->multiplexed;
+		orders |= f->orders != 0;
+	}
+	/* Whoever cancels does not wake this up. */
+	if (held && !orders && !d->fresh.len && !d->ending)
+		clock_cond_wait(&d->work, &d->lock, clock_monotonic() + HELD_UP_WAIT);
+	pthread_mutex_unlock(&d->lock);
+	return held || orders;
+}
+
 static CURLMcode wait_for_more(struct driver *d)
 {
 	d->waits.len = 0;
@@ -324,6 +355,10 @@ static void *drive(void *ctx)
 	struct driver *d = ctx;
 	while (take_orders(d)) {
 		int running = 0;
+		if (held_up(d)) {
+			expire(d);
+			continue;
+		}
 		CURLMcode rc = d->lib->curl_multi_perform(d->multi, &running);
 		collect(d);
 		expire(d);
@@ -370,7 +405,7 @@ static struct err *driver_new(const struct curl_lib *lib, struct driver **out)
 	d->active = d->fresh = (struct vec){.size = sizeof(struct flow *)};
 	d->waits = (struct vec){.size = sizeof(struct curl_waitfd)};
 	pthread_mutex_init(&d->lock, NULL);
-	pthread_cond_init(&d->work, NULL);
+	clock_cond_init(&d->work);
 	int r = start(d);
 	if (r) {
 		destroy(d);
