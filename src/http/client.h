@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A thin streaming HTTP client over libcurl, which is opened when first used.
- * Threads: a client may be shared. Each request blocks the thread that makes it, and its read_body and
- * write_body run there; rewind_body may run on another, never beside read_body. Connections are reused; over
- * TLS requests share them (HTTP/2 where the server offers it). A process that talks TLS ignores SIGPIPE: the
- * TLS library writes to sockets a peer has closed. Errors: name method and URL (without credentials or
- * query). ERR_UNAVAILABLE for what a retry may help (with err_sysno ECONNREFUSED, ENETUNREACH or EHOSTUNREACH
- * where nobody was reached), ERR_TIMEOUT, ERR_CANCELED. HTTP statuses are not errors here: the caller looks
- * at response.status.
+ * Threads: a client may be shared. Each request blocks the thread that makes it, and its callbacks run there.
+ * Connections are reused; over TLS requests without a body share them (HTTP/2 where the server offers it).
+ * A process that talks TLS ignores SIGPIPE: the TLS library writes to sockets a peer has closed.
+ * Errors: name method and URL (without credentials or query). ERR_UNAVAILABLE for what a retry may help (with
+ * err_sysno ECONNREFUSED, ENETUNREACH or EHOSTUNREACH where nobody was reached), ERR_TIMEOUT, ERR_CANCELED.
+ * HTTP statuses are not errors here: the caller looks at response.status.
  */
 #pragma once
 

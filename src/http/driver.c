@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <string.h>
 
-/* In each direction; two of each can be on their way at once. */
+/* Of a body; two can be on their way at once. */
 #define PIECE ((size_t)512 << 10)
 #define CONNECTIONS_KEPT 16L
 #define HELD_UP_WAIT (CLOCK_SECOND / 20)
@@ -21,23 +21,13 @@ enum {
 struct flow {
 	struct transfer *t;
 	struct driver *driver;
-	/* Of the request's thread. */
-	struct buf taken;
-	pthread_mutex_t
-		reading; /* held while read_body or rewind_body runs; taken before the driver's lock */
+	struct buf taken; /* of the request's thread */
 	/* Of the driver's lock. */
 	pthread_cond_t changed;
 	unsigned orders;
 	struct buf in;
 	bool receive_paused;
 	bool multiplexed; /* known once it is paused */
-	bool asked;       /* for the body: nothing is read before, as it may never be wanted */
-	struct buf piece; /* read, not handed over yet */
-	bool piece_is_end;
-	struct buf out;
-	size_t out_at;
-	bool out_is_end;
-	bool send_paused;
 	bool ended;
 	struct err *failure; /* of the driver; then there is no code */
 	CURLcode code;
@@ -93,60 +83,16 @@ static struct err *take(struct flow *f)
 	return e;
 }
 
-static bool wants_piece(const struct flow *f)
-{
-	return f->asked && !f->piece.len && !f->piece_is_end;
-}
-
-static struct err *read_piece(struct flow *f)
-{
-	const struct http_request *rq = f->t->rq;
-	pthread_mutex_unlock(&f->driver->lock);
-	pthread_mutex_lock(&f->reading);
-	size_t len = PIECE;
-	buf_reserve(&f->piece, len);
-	struct err *e = rq->read_body(rq->body_ctx, f->piece.ptr, &len);
-	pthread_mutex_lock(&f->driver->lock);
-	f->piece.len = e ? 0 : len;
-	f->piece_is_end = e || !len;
-	pthread_mutex_unlock(&f->reading);
-	return e;
-}
-
-static bool can_hand_over(const struct flow *f)
-{
-	return f->out_at == f->out.len && !f->out_is_end && (f->piece.len || f->piece_is_end);
-}
-
-static void hand_over(struct flow *f)
-{
-	buf_clear(&f->out);
-	f->out_at = 0;
-	f->out_is_end = f->piece_is_end;
-	swap(&f->out, &f->piece);
-	if (f->send_paused) {
-		f->send_paused = false;
-		order(f, ORDER_RESUME);
-	}
-}
-
 /* Until the driver let go of it and what came was taken. */
 static struct err *attend(struct flow *f)
 {
 	struct err *e = NULL;
 	while (!f->ended || (f->in.len && !e)) {
-		if (e) {
+		if (e || !f->in.len) {
 			pthread_cond_wait(&f->changed, &f->driver->lock);
 			continue;
 		}
-		if (f->in.len)
-			e = take(f);
-		else if (can_hand_over(f))
-			hand_over(f);
-		else if (wants_piece(f))
-			e = read_piece(f);
-		else
-			pthread_cond_wait(&f->changed, &f->driver->lock);
+		e = take(f);
 		if (e)
 			order(f, ORDER_DROP);
 	}
@@ -175,40 +121,6 @@ size_t flow_receive(struct flow *f, const void *p, size_t len)
 	pthread_cond_signal(&f->changed);
 	pthread_mutex_unlock(&f->driver->lock);
 	return result;
-}
-
-size_t flow_send(struct flow *f, void *p, size_t len)
-{
-	f->t->last_active = clock_monotonic();
-	pthread_mutex_lock(&f->driver->lock);
-	size_t there = f->out.len - f->out_at;
-	f->asked = true;
-	f->send_paused = !there && !f->out_is_end;
-	len = len < there ? len : there;
-	if (len)
-		memcpy(p, f->out.ptr + f->out_at, len);
-	f->out_at += len;
-	size_t result = f->send_paused ? CURL_READFUNC_PAUSE : len;
-	if (f->out_at == f->out.len)
-		pthread_cond_signal(&f->changed);
-	pthread_mutex_unlock(&f->driver->lock);
-	return result;
-}
-
-struct err *flow_rewind(struct flow *f)
-{
-	const struct http_request *rq = f->t->rq;
-	pthread_mutex_lock(&f->reading);
-	struct err *e = rq->rewind_body(rq->body_ctx);
-	pthread_mutex_lock(&f->driver->lock);
-	buf_clear(&f->piece);
-	buf_clear(&f->out);
-	f->out_at = 0;
-	f->piece_is_end = f->out_is_end = false;
-	pthread_cond_signal(&f->changed);
-	pthread_mutex_unlock(&f->driver->lock);
-	pthread_mutex_unlock(&f->reading);
-	return e;
 }
 
 /* ---- the driver's thread ---- */
@@ -244,7 +156,7 @@ static void obey(struct driver *d, struct flow *f)
 {
 	pthread_mutex_lock(&d->lock);
 	unsigned orders = f->orders;
-	int still = (f->receive_paused ? CURLPAUSE_RECV : 0) | (f->send_paused ? CURLPAUSE_SEND : 0);
+	int still = f->receive_paused ? CURLPAUSE_RECV : CURLPAUSE_CONT;
 	f->orders = 0;
 	pthread_mutex_unlock(&d->lock);
 	if (orders & ORDER_DROP)
@@ -289,7 +201,7 @@ static bool any_paused(struct driver *d)
 	pthread_mutex_lock(&d->lock);
 	for (size_t i = 0; i < d->active.len; i++) {
 		const struct flow *f = ((struct flow **)d->active.ptr)[i];
-		paused |= f->receive_paused || f->send_paused;
+		paused |= f->receive_paused;
 	}
 	pthread_mutex_unlock(&d->lock);
 	return paused;
@@ -441,7 +353,6 @@ struct err *driver_run(struct transfer *t, CURLcode *code)
 	struct driver *d;
 	TRY(driver_of(t->client, &d));
 	struct flow f = {.t = t, .driver = d};
-	pthread_mutex_init(&f.reading, NULL);
 	pthread_cond_init(&f.changed, NULL);
 	t->flow = &f;
 	pthread_mutex_lock(&d->lock);
@@ -455,9 +366,6 @@ struct err *driver_run(struct transfer *t, CURLcode *code)
 		err_ignore(f.failure, "this side failed first");
 	buf_fini(&f.taken);
 	buf_fini(&f.in);
-	buf_fini(&f.piece);
-	buf_fini(&f.out);
 	pthread_cond_destroy(&f.changed);
-	pthread_mutex_destroy(&f.reading);
 	return e ? e : f.failure;
 }

@@ -13,7 +13,6 @@
 #define BODY_MAX ((size_t)4 << 20)
 #define HEADERS_MAX ((size_t)256 << 10)
 #define RECEIVE_BUFFER (512L << 10)
-#define UPLOAD_SHARED_MAX (256 << 10)
 #define SEND_BUFFER (1024L << 10)
 
 static bool is_success(int status)
@@ -97,8 +96,6 @@ static size_t on_read(char *p, size_t size, size_t count, void *ctx)
 {
 	struct transfer *t = ctx;
 	size_t len = size * count;
-	if (t->rq->read_body && t->flow)
-		return flow_send(t->flow, p, len);
 	if (t->rq->read_body) {
 		t->failure = t->rq->read_body(t->rq->body_ctx, p, &len);
 		t->last_active = clock_monotonic();
@@ -122,7 +119,7 @@ static int on_seek(void *ctx, curl_off_t offset, int origin)
 	if (t->rq->read_body) {
 		if (!t->rq->rewind_body)
 			return CURL_SEEKFUNC_CANTSEEK;
-		t->failure = t->flow ? flow_rewind(t->flow) : t->rq->rewind_body(t->rq->body_ctx);
+		t->failure = t->rq->rewind_body(t->rq->body_ctx);
 		return t->failure ? CURL_SEEKFUNC_FAIL : CURL_SEEKFUNC_OK;
 	}
 	t->sent = 0;
@@ -378,14 +375,13 @@ static bool met_leftovers(const struct transfer *t)
 
 /*
  * Plain transfers, which are those within the machine or the house, are driven where they are asked for: that
- * saves a hand-over for each piece. Large uploads too, over HTTP/1.1: servers give the streams of HTTP/2
- * small windows (nginx 64 KiB), and no more than that goes out in one round trip. All else shares
- * connections.
+ * saves a hand-over for each piece. Those with a body too, over HTTP/1.1: over HTTP/2 servers give a stream
+ * small windows (nginx 64 KiB), of which no more goes out in one round trip, and an answer that comes before
+ * the body was read gets lost (of Go's). All else shares connections.
  */
 static bool goes_alone(const struct transfer *t)
 {
-	int64_t body = t->rq->read_body ? t->rq->body_size : (int64_t)t->rq->body.len;
-	return !over_tls(t) || (t->hop->with_body && (body < 0 || body > UPLOAD_SHARED_MAX));
+	return !over_tls(t) || (t->hop->with_body && (t->rq->read_body || t->rq->body.len));
 }
 
 static struct err *take_handle(struct transfer *t)

@@ -180,7 +180,7 @@ def test_client_certificates(bare, upstream, authority, settings, tmp_path):
 
 @pytest.mark.parametrize("http2", [True, False])
 def test_few_connections(bare, upstream, authority, settings, tmp_path, http2):
-    """Many blobs at once share one connection of HTTP/2, or few of HTTP/1.1; so do pushes, but for the large blob's bytes."""
+    """Many blobs at once share one connection of HTTP/2, or few of HTTP/1.1; so do pushes, but for what has a body."""
     most, protocol = (1, "HTTP/2.0") if http2 else (4, "HTTP/1.1")
     with tls_front(tmp_path / "front", upstream.host, authority.issue("server"), http2=http2) as front:
         options = settings({front.host: {"ca": str(authority.ca)}})
@@ -190,6 +190,7 @@ def test_few_connections(bare, upstream, authority, settings, tmp_path, http2):
         bare("image", "copy", "store:got:1", f"docker://{front.host}/hosts/again-{most}:1", *options)
         pushed = front.requests()[len(asked) :]
         assert len(pushed) > LAYERS
+        assert {r["protocol"] for r in pushed if r["method"] == "PUT"} == {"HTTP/1.1"}
         for some in (asked, pushed):
             # What finds out whether a loopback address talks TLS has a connection of its own.
             some = [r for r in some if "/hosts/" in r["path"] and r["method"] != "PUT"]
