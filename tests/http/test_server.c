@@ -7,7 +7,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -56,12 +55,17 @@ static struct err *t_body(void *ctx, struct http_exchange *x, void *state, const
 
 struct ticks {
 	bool pause;
+	bool flood; /* whole blocks without end: what lies on the way is full at once */
 	int left;
 };
 
 static struct err *t_next(void *ctx, void *p, size_t *len)
 {
 	struct ticks *t = ctx;
+	if (t->flood) {
+		memset(p, 'x', *len);
+		return NULL;
+	}
 	if (t->pause && t->left < 2)
 		usleep(2200000);
 	char text[32];
@@ -133,7 +137,7 @@ static struct err *t_end(void *ctx, struct http_exchange *x, void *state)
 		http_answer_stream_sized(x, 200, 1000, t_next, t_done, t);
 	} else if (cstr_eq(path, "/endless-sized")) {
 		struct ticks *t = calloc(1, sizeof(*t));
-		t->left = INT_MAX;
+		t->flood = true;
 		http_answer_stream_sized(x, 200, UINT64_C(1) << 40, t_next, t_done, t);
 	} else if (cstr_eq(path, "/slow")) {
 		usleep(300000);
