@@ -196,6 +196,32 @@ static void save_subject(struct inventory *v, const struct held_manifest *m)
 		save(v, subject);
 }
 
+struct one_row {
+	struct inventory *v;
+	const char *key;
+};
+
+static struct err *add_row_of_key(void *ctx, const struct store_record_row *row)
+{
+	const struct one_row *one = ctx;
+	return strcmp(row->key, one->key) == 0 ? add_row(one->v, row) : NULL;
+}
+
+/* One that was put and deleted since has no row. */
+static struct err *add_put_since(struct inventory *v, int64_t now)
+{
+	AUTO_STRVEC struct strvec keys = {0};
+	bool known = false;
+	TRY(records_put_between(v->s, v->generation, now, &keys, &known));
+	if (!known)
+		return store_record_each(v->s, SPACE_MANIFEST, "", NULL, 0, add_row, v);
+	for (size_t i = 0; i < keys.len; i++) {
+		struct one_row one = {.v = v, .key = keys.ptr[i]};
+		TRY(store_record_each(v->s, SPACE_MANIFEST, one.key, NULL, 1, add_row_of_key, &one));
+	}
+	return NULL;
+}
+
 struct err *inventory_refresh(struct inventory *v)
 {
 	int64_t now = 0;
@@ -203,7 +229,7 @@ struct err *inventory_refresh(struct inventory *v)
 	TRY(records_generation(v->s, &now));
 	if (now == v->generation)
 		return NULL;
-	TRY(store_record_each(v->s, SPACE_MANIFEST, "", NULL, 0, add_row, v));
+	TRY(add_put_since(v, now));
 	TRY(read_fresh(v, NULL));
 	for (size_t i = 0, n = v->fresh.len; i < n; i++) {
 		fresh_at(v, i)->kept = true;

@@ -118,13 +118,27 @@ static struct err *put_referrer(
 	return put(s, SPACE_REFERRER, key, value, &d->digest);
 }
 
-static struct err *raise_generation(struct store *s)
+static struct err *put_state(struct store *s, const char *key, const char *value)
+{
+	return store_record_put(s, &(struct store_record){SPACE_STATE, key, str_c(value), NULL, 0});
+}
+
+/* Of the last LAST_PUTS puts each has a place, which a later one takes over. */
+static void last_put_key(int64_t generation, char out[32])
+{
+	snprintf(out, 32, "put:%03lld", (long long)(generation % LAST_PUTS));
+}
+
+static struct err *raise_generation(struct store *s, const char *manifest)
 {
 	int64_t n = 0;
-	char text[24];
+	char text[24], place[32];
 	TRY(records_generation(s, &n));
-	snprintf(text, sizeof(text), "%lld", (long long)n + 1);
-	return store_record_put(s, &(struct store_record){SPACE_STATE, KEY_GENERATION, str_c(text), NULL, 0});
+	snprintf(text, sizeof(text), "%lld", (long long)++n);
+	last_put_key(n, place);
+	AUTO_FREE char *put = mem_printf("%s %s", text, manifest);
+	TRY(put_state(s, place, put));
+	return put_state(s, KEY_GENERATION, text);
 }
 
 struct err *records_manifest_put(
@@ -141,7 +155,7 @@ struct err *records_manifest_put(
 	if (m->has_subject)
 		TRY(put_referrer(s, repository, d, m));
 	TRY(put(s, SPACE_MANIFEST, key, value, &d->digest));
-	return raise_generation(s);
+	return raise_generation(s, key);
 }
 
 struct err *records_tags_of(
@@ -205,6 +219,25 @@ struct err *records_generation(struct store *s, int64_t *out)
 	TRY(store_record_get(s, SPACE_STATE, KEY_GENERATION, &value, &found));
 	if (found && !str_to_i64(buf_str(&value), out))
 		return err_new(ERR_CORRUPT, "record %s/%s is not a number", SPACE_STATE, KEY_GENERATION);
+	return NULL;
+}
+
+struct err *records_put_between(
+	struct store *s, int64_t after, int64_t until, struct strvec *keys, bool *known)
+{
+	*known = until >= after && until - after <= LAST_PUTS;
+	for (int64_t n = after + 1; *known && n <= until; n++) {
+		AUTO_BUF struct buf value = {0};
+		char place[32];
+		int64_t written = 0;
+		last_put_key(n, place);
+		TRY(store_record_get(s, SPACE_STATE, place, &value, known));
+		struct str key = buf_str(&value), number = {0};
+		*known = *known && str_split(&key, ' ', &number) && str_to_i64(number, &written) &&
+			 written == n;
+		if (*known)
+			strvec_push_str(keys, key);
+	}
 	return NULL;
 }
 

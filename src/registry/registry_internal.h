@@ -8,6 +8,7 @@
  *   referrer  <repository>@<subject>/<digest>     descriptor of a manifest that names subject
  *   repoblob  <digest>@<repository>               {size, at}: the blob may be read in that repository
  *   registry  generation                          a counter that every manifest put raises
+ *   registry  put:<generation % 256>              "<generation> <key of the manifest>" of a late put
  *   registry  usage:<namespace>                   bytes that the namespace takes
  */
 #pragma once
@@ -27,6 +28,7 @@
 #define SPACE_BLOB "repoblob"
 #define SPACE_STATE "registry"
 #define KEY_GENERATION "generation"
+#define LAST_PUTS 256
 
 struct registry {
 	struct store *store;
@@ -129,6 +131,10 @@ MUST_USE struct err *records_blob_refresh(
 MUST_USE struct err *records_blob_decode(struct str value, uint64_t *size, int64_t *at);
 
 MUST_USE struct err *records_generation(struct store *s, int64_t *out);
+/* Adds the keys of the manifests whose puts raised the generation above after, up to until. *known false: a
+ * later put took a place, or a cooper of before kept none; keys says nothing then. */
+MUST_USE struct err *records_put_between(
+	struct store *s, int64_t after, int64_t until, struct strvec *keys, bool *known);
 MUST_USE struct err *records_repository_known(struct store *s, const char *repository, bool *known);
 
 /* Is the child there: a manifest or a blob of the repository? */

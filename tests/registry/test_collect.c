@@ -520,6 +520,39 @@ static void manifest_comes_back_before_its_blobs_go(void **state)
 	assert_true(has_layer(f, "a", "old"));
 }
 
+/* How many puts the registry knows by key, and what finds them when it does not. */
+static void what_was_put_since_is_found(void **state)
+{
+	struct fixture *f = *state;
+	AUTO(inventory_fini) struct inventory v = {0};
+	struct descriptor one = image_of(f, "1"), two = image_of(f, "2"), again = image_of(f, "3");
+	bool deleted = false;
+	tag(f, "a", "again", &again);
+	assert_ok(inventory_load(f->s, NULL, &v));
+	tag(f, "a", "again", &again);
+	tag(f, "b", "one", &one);
+	tag(f, "b", "two", &two);
+	assert_ok(records_manifest_delete(f->s, "b", &two.digest, &deleted));
+	assert_ok(inventory_refresh(&v));
+	assert_int_equal(v.fresh.len, 2);
+	assert_true(inventory_manifest(&v, str_c("a"), &again.digest)->kept);
+	assert_true(inventory_manifest(&v, str_c("b"), &one.digest)->kept);
+	assert_null(inventory_manifest(&v, str_c("b"), &two.digest));
+	assert_ok(inventory_refresh(&v));
+	assert_int_equal(v.fresh.len, 0);
+	tag(f, "c", "first", &two);
+	for (size_t i = 0; i < LAST_PUTS; i++)
+		tag(f, "c", "one", &one);
+	assert_ok(inventory_refresh(&v));
+	assert_int_equal(v.fresh.len, 2);
+	assert_non_null(inventory_manifest(&v, str_c("c"), &two.digest));
+	tag(f, "d", "one", &one);
+	tag(f, "d", "two", &two);
+	sql(f, "DELETE FROM records WHERE space = 'registry' AND key LIKE 'put:%%'");
+	assert_ok(inventory_refresh(&v));
+	assert_int_equal(v.fresh.len, 2);
+}
+
 static void untagged(void **state)
 {
 	struct fixture *f = *state;
@@ -673,6 +706,7 @@ int main(void)
 		FIXTURE_TEST(index_gets_a_tag_meanwhile),
 		FIXTURE_TEST(manifest_is_put_again_meanwhile),
 		FIXTURE_TEST(manifest_comes_back_before_its_blobs_go),
+		FIXTURE_TEST(what_was_put_since_is_found),
 		FIXTURE_TEST(newest_and_younger),
 		FIXTURE_TEST(images_are_counted),
 		FIXTURE_TEST(pulled),
