@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Tags or manifests deleted in one transaction, so that pushes need not wait long. */
-#define BATCH 20
+#define BATCH 100
 
 struct collection {
 	struct store *s;
