@@ -186,6 +186,12 @@ struct err *cache_begin(struct request *q, struct http_exchange *x, const struct
 		*go_on = false;
 		return NULL;
 	}
+	/* What is here may have changed since the server looked whether they may read this. */
+	if (reads(x) && p.repository && !may_read(q, x, p.repository)) {
+		reply_error(x, 403, "DENIED", "%s is not for this token", p.repository);
+		*go_on = false;
+		return NULL;
+	}
 	if (!p.upstream)
 		return NULL;
 	free(q->repository);
