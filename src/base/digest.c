@@ -155,6 +155,11 @@ struct hasher *hasher_new(enum digest_algo algo)
 	return h;
 }
 
+enum digest_algo hasher_algo(const struct hasher *h)
+{
+	return h->algo;
+}
+
 void hasher_free(struct hasher *h)
 {
 	int saved = errno;

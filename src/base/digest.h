@@ -41,6 +41,7 @@ bool digest_valid(struct str text);
 
 struct hasher;
 struct hasher *hasher_new(enum digest_algo algo);
+enum digest_algo hasher_algo(const struct hasher *h);
 void hasher_free(struct hasher *h);
 void hasher_freep(struct hasher **h);
 void hasher_add(struct hasher *h, const void *p, size_t len);

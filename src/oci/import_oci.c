@@ -26,6 +26,7 @@ static struct err *store_from(struct store *s, byte_source *source, void *ctx, c
 	AUTO(store_blob_abandonp) struct store_blob_writer *w = NULL;
 	AUTO_FREE void *p = mem_alloc(256u << 10);
 	TRY(store_blob_begin(s, &w));
+	store_blob_expect(w, want->algo);
 	for (;;) {
 		size_t n = 256u << 10;
 		TRY(cancel_check(cancel));

@@ -310,6 +310,7 @@ static struct err *store_bytes(struct putting *p)
 	AUTO(store_blob_abandonp) struct store_blob_writer *w = NULL;
 	struct digest got;
 	TRY(store_blob_begin(q->s, &w));
+	store_blob_expect(w, p->d.digest.algo);
 	TRY(store_blob_write(w, q->manifest.ptr, q->manifest.len));
 	TRY(store_blob_commit(steal(&w), &p->d.digest, &got));
 	return images_link_manifest(q->s, &p->d.digest, &p->m);

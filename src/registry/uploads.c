@@ -25,10 +25,17 @@ static bool id_valid(const char *id)
 	return strlen(id) == ID_LEN && strspn(id, "0123456789abcdef") == ID_LEN;
 }
 
+/* What a client said at the start that it will name the blob by, sent along with each request since. */
+static bool is_for_sha512(const struct http_exchange *x)
+{
+	return cstr_eq(http_query(x, "digest-algorithm"), digest_algo_name(DIGEST_SHA512));
+}
+
 static void session_headers(const struct request *q, struct http_exchange *x, const char *id, uint64_t size)
 {
 	char range[32];
-	AUTO_FREE char *location = mem_printf("/v2/%s/blobs/uploads/%s", q->repository, id);
+	AUTO_FREE char *location = mem_printf("/v2/%s/blobs/uploads/%s%s", q->repository, id,
+		is_for_sha512(x) ? "?digest-algorithm=sha512" : "");
 	snprintf(range, sizeof(range), "0-%llu", (unsigned long long)(size ? size - 1 : 0));
 	http_set_header(x, "Location", location);
 	http_set_header(x, "Range", range);
@@ -130,6 +137,14 @@ static struct err *add_blob(struct request *q, struct http_exchange *x, uint64_t
 	return NULL;
 }
 
+static struct err *begin_blob(struct request *q)
+{
+	q->use = BODY_BLOB;
+	TRY(store_blob_begin(q->s, &q->blob));
+	store_blob_expect(q->blob, q->digest.algo);
+	return NULL;
+}
+
 /* ---- POST .../blobs/uploads/ ---- */
 
 /* Absent at the source is no failure: the client is given an upload instead. */
@@ -191,8 +206,7 @@ struct err *upload_start_begin(struct request *q, struct http_exchange *x)
 	TRY(check_space(q, x, &fits));
 	if (!fits)
 		return NULL;
-	q->use = BODY_BLOB;
-	return store_blob_begin(q->s, &q->blob);
+	return begin_blob(q);
 }
 
 /* ---- .../blobs/uploads/<id> ---- */
@@ -235,13 +249,13 @@ static struct err *upload_write(struct request *q, struct http_exchange *x, bool
 		return NULL;
 	q->finish = finish;
 	q->use = BODY_CHUNK;
+	if (finish || is_for_sha512(x))
+		store_partial_expect(q->partial, finish ? q->digest.algo : DIGEST_SHA512);
 	/* Small ones stay in memory until they are named; of a large one a client goes on where it was cut.
 	 */
 	int64_t length = http_content_length(x);
-	if (finish && store_partial_size(q->partial) == 0 && length > 0 && length <= SMALL_MAX) {
-		q->use = BODY_BLOB;
-		return store_blob_begin(q->s, &q->blob);
-	}
+	if (finish && store_partial_size(q->partial) == 0 && length > 0 && length <= SMALL_MAX)
+		return begin_blob(q);
 	return NULL;
 }
 

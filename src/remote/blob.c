@@ -55,23 +55,16 @@ static struct err *begin_anew(struct fetch *f)
 
 static struct err *put_small(struct fetch *f, const struct http_response *r)
 {
-	char a[DIGEST_TEXT_MAX], b[DIGEST_TEXT_MAX];
 	const struct digest *want = &f->blob->digest;
 	TRY(answer_unpacked(r));
 	if (r->body.len != f->blob->size)
 		return err_new(ERR_CORRUPT, "%zu bytes came and the manifest names %" PRIu64, r->body.len,
 			f->blob->size);
-	AUTO(hasher_freep) struct hasher *h = hasher_new(want->algo);
-	struct digest have;
-	hasher_add(h, buf_cstr(&r->body), r->body.len);
-	hasher_finish(h, &have);
-	if (!digest_eq(&have, want))
-		return err_new(ERR_CORRUPT, "what came is %s and should be %s", digest_text(&have, a),
-			digest_text(want, b));
 	AUTO(store_blob_abandonp) struct store_blob_writer *w = NULL;
 	TRY(store_blob_begin(f->store, &w));
+	store_blob_expect(w, want->algo);
 	TRY(store_blob_write(w, buf_cstr(&r->body), r->body.len));
-	return store_blob_commit(steal(&w), want, &have);
+	return store_blob_commit(steal(&w), want, NULL);
 }
 
 static struct err *fetch_small(struct fetch *f, const struct call *base)
@@ -242,6 +235,7 @@ static struct err *open_partial(struct fetch *f)
 	char text[DIGEST_TEXT_MAX];
 	AUTO_FREE char *name = mem_printf("pull-%s", digest_text(&f->blob->digest, text));
 	TRY(store_partial_open(f->store, name, true, &f->partial));
+	store_partial_expect(f->partial, f->blob->digest.algo);
 	f->resumed = store_partial_size(f->partial) > 0;
 	/* Another place may say otherwise. */
 	if (f->to && !f->resumed)

@@ -203,6 +203,7 @@ static struct err *put_bytes(struct store *s, const struct buf *bytes, const cha
 	if (want->algo == DIGEST_SHA512) {
 		AUTO(store_blob_abandonp) struct store_blob_writer *w = NULL;
 		TRY(store_blob_begin(s, &w));
+		store_blob_expect(w, want->algo);
 		TRY(store_blob_write(w, bytes->ptr, bytes->len));
 		TRY(store_blob_commit(steal(&w), want, &d.digest));
 	}

@@ -18,7 +18,7 @@
 
 struct store_blob_writer {
 	struct store *s;
-	struct hasher *hasher; /* sha256 */
+	struct hasher *hasher;
 	struct buf pending;
 	uint64_t size, on_disk, pushed;
 	int fd; /* -1 while all is in memory */
@@ -109,6 +109,14 @@ struct err *store_blob_begin(struct store *s, struct store_blob_writer **out)
 	return NULL;
 }
 
+void store_blob_expect(struct store_blob_writer *w, enum digest_algo algo)
+{
+	if (w->size > 0)
+		return;
+	hasher_free(w->hasher);
+	w->hasher = hasher_new(algo);
+}
+
 static struct err *spill(struct store_blob_writer *w, const void *p, size_t len)
 {
 	if (w->fd < 0) {
@@ -185,20 +193,21 @@ void store_blob_abandonp(struct store_blob_writer **w)
 static struct err *mismatch(const struct digest *want, const struct digest *got)
 {
 	char a[DIGEST_TEXT_MAX], b[DIGEST_TEXT_MAX];
-	return err_new(ERR_CORRUPT, "the bytes are %s, not %s as expected", digest_text(got, b),
-		digest_text(want, a));
+	return err_new(
+		ERR_CORRUPT, "the bytes are %s and should be %s", digest_text(got, b), digest_text(want, a));
 }
 
 static struct err *name_blob(struct store_blob_writer *w, const struct digest *want, struct digest *out)
 {
-	if (want && want->algo == DIGEST_SHA512 && w->fd < 0) {
-		struct hasher *h AUTO(hasher_freep) = hasher_new(DIGEST_SHA512);
+	enum digest_algo algo = want ? want->algo : DIGEST_SHA256;
+	if (algo == hasher_algo(w->hasher)) {
+		hasher_finish(w->hasher, out);
+	} else if (w->fd < 0) {
+		struct hasher *h AUTO(hasher_freep) = hasher_new(algo);
 		hasher_add(h, buf_cstr(&w->pending), w->pending.len);
 		hasher_finish(h, out);
-	} else if (want && want->algo == DIGEST_SHA512) {
-		TRY(hash_fd(w->fd, DIGEST_SHA512, NULL, out, NULL));
 	} else {
-		hasher_finish(w->hasher, out);
+		TRY(hash_fd(w->fd, algo, NULL, out, NULL));
 	}
 	return want && !digest_eq(want, out) ? mismatch(want, out) : NULL;
 }
@@ -250,6 +259,7 @@ struct store_partial {
 	struct store *s;
 	int fd;
 	uint64_t size, pushed;
+	enum digest_algo algo;     /* of a hasher that begins */
 	struct hasher *hasher;     /* of all bytes so far; NULL when some came elsewhere or were cut off */
 	char path[STORE_PATH_MAX]; /* empty once it is a blob: the name may be somebody else's by now */
 };
@@ -282,13 +292,23 @@ struct err *store_partial_open(struct store *s, const char *name, bool create, s
 		p->s = s;
 		p->fd = steal_fd(&fd);
 		p->size = p->pushed = (uint64_t)st.st_size;
+		p->algo = DIGEST_SHA256;
 		p->hasher = store_unpark(s, &st);
 		if (!p->hasher && p->size == 0)
-			p->hasher = hasher_new(DIGEST_SHA256);
+			p->hasher = hasher_new(p->algo);
 		memcpy(p->path, path, sizeof(path));
 		*out = p;
 		return NULL;
 	}
+}
+
+void store_partial_expect(struct store_partial *p, enum digest_algo algo)
+{
+	p->algo = algo;
+	if (p->size > 0)
+		return;
+	hasher_free(p->hasher);
+	p->hasher = hasher_new(algo);
 }
 
 uint64_t store_partial_size(const struct store_partial *p)
@@ -341,7 +361,7 @@ struct err *store_partial_truncate(struct store_partial *p, uint64_t size)
 	p->pushed = p->pushed < size ? p->pushed : size;
 	hasher_freep(&p->hasher);
 	if (size == 0)
-		p->hasher = hasher_new(DIGEST_SHA256);
+		p->hasher = hasher_new(p->algo);
 	return NULL;
 }
 
@@ -404,7 +424,7 @@ static struct err *publish_partial(struct store_partial *p, const struct digest 
 static struct err *hash_partial(const struct store_partial *p, const struct digest *want, struct digest *out)
 {
 	enum digest_algo algo = want ? want->algo : DIGEST_SHA256;
-	if (!p->hasher || algo != DIGEST_SHA256)
+	if (!p->hasher || algo != hasher_algo(p->hasher))
 		return hash_fd(p->fd, algo, NULL, out, NULL);
 	hasher_peek(p->hasher, out);
 	return NULL;

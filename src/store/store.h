@@ -50,6 +50,9 @@ struct store_blob_writer;
 
 /* *out collects bytes for a new blob. Free with store_blob_abandon or consume with store_blob_commit. */
 MUST_USE struct err *store_blob_begin(struct store *s, struct store_blob_writer **out);
+/* Before the first byte: what its name is going to be by, so that bytes on the disk need not be read again
+ * for it. sha256 where nothing is said. */
+void store_blob_expect(struct store_blob_writer *w, enum digest_algo algo);
 MUST_USE struct err *store_blob_write(struct store_blob_writer *w, const void *p, size_t len);
 uint64_t store_blob_written(const struct store_blob_writer *w);
 /*
@@ -80,6 +83,8 @@ struct store_partial;
  * use). */
 MUST_USE struct err *store_partial_open(
 	struct store *s, const char *name, bool create, struct store_partial **out);
+/* Like store_blob_expect; of no effect for bytes that are there. */
+void store_partial_expect(struct store_partial *p, enum digest_algo algo);
 uint64_t store_partial_size(const struct store_partial *p);
 /* Its file, to be read from while it grows; borrowed. A duplicate is good to read from whatever becomes of p.
  */

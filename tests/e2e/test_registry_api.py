@@ -511,6 +511,27 @@ def test_digest_algorithm_hint(server):
     assert done.status == 201 and done.getheader("Docker-Content-Digest") == digest(data, "sha512")
 
 
+@pytest.mark.parametrize("named", ["sha512", "sha256"])
+def test_digest_algorithm_hint_of_a_blob_in_pieces(server, named):
+    """The hint goes along in the location, and is no promise."""
+    data = os.urandom(3 << 20)
+    start = server.request("POST", "/v2/hint/blobs/uploads/?digest-algorithm=sha512")
+    location = start.getheader("Location")
+    for at in range(0, len(data), 1 << 20):
+        answer = chunk(server, location, data[at : at + (1 << 20)], at)
+        assert answer.status == 202
+        assert answer.getheader("Location") == location
+    for wrong in (digest(b"other", "sha512"), digest(data, named)):
+        done = server.request("PUT", with_query(location, digest=wrong))
+        if wrong == digest(data, named):
+            break
+        assert done.status == 400
+        location = server.request("POST", "/v2/hint/blobs/uploads/?digest-algorithm=sha512").getheader("Location")
+        assert server.request("PATCH", location, data).status == 202
+    assert done.status == 201
+    assert server.request("GET", f"/v2/hint/blobs/{digest(data, named)}").body == data
+
+
 # ---- durability, many at once ----
 
 

@@ -297,7 +297,7 @@ static void test_wrong_small(void **state)
 	(void)state;
 	int64_t size;
 	fake.hook = alter_small;
-	refused(pull(2), ERR_CORRUPT, "what came is sha256:");
+	refused(pull(2), ERR_CORRUPT, "the bytes are sha256:");
 	ok(store_blob_stat(store, &image.layer_descriptors[1].digest, &size));
 	assert_int_equal(size, -1);
 }
