@@ -8,6 +8,7 @@
 #include "http/driver.h"
 #include "sys/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,6 +279,10 @@ static struct err *follow(
 	*url = next;
 	hop->url = next;
 	hop->same_origin = hop->same_origin && same_origin(rq->url, next);
+	if (!hop->same_origin)
+		hop->trust = (struct http_trust){0};
+	if (!hop->same_origin && rq->trust_of)
+		TRY(rq->trust_of(rq->trust_ctx, next, &hop->trust));
 	bool was_post = cstr_eq(hop->method, "POST");
 	if (r->status == 303 || (was_post && (r->status == 301 || r->status == 302))) {
 		hop->method = cstr_eq(hop->method, "HEAD") ? "HEAD" : "GET";
@@ -286,12 +291,26 @@ static struct err *follow(
 	return hop->with_body ? rewind_request_body(rq) : NULL;
 }
 
+/* The server that led there is well, and it is no news that nobody listens there. */
+static struct err *gone_astray(struct err *e)
+{
+	int sysno = err_sysno(e);
+	bool nobody = sysno == ECONNREFUSED || sysno == ENETUNREACH || sysno == EHOSTUNREACH;
+	return nobody ? err_with_tries(e, 2) : e;
+}
+
 static struct err *send_hops(
 	struct http_client *c, const struct http_request *rq, struct http_response *r, char **url)
 {
-	struct hop hop = {.url = *url, .method = rq->method, .with_body = true, .same_origin = true};
+	struct hop hop = {.url = *url,
+		.method = rq->method,
+		.with_body = true,
+		.same_origin = true,
+		.trust = rq->trust};
 	for (unsigned hops = 0;; hops++) {
-		TRY(transfer_run(c, rq, &hop, r));
+		struct err *e = transfer_run(c, rq, &hop, r);
+		if (e)
+			return hops ? gone_astray(e) : e;
 		if (!rq->max_redirects || !is_redirect(r->status) || !http_response_header(r, "Location", 0))
 			return NULL;
 		if (hops == rq->max_redirects)
@@ -308,10 +327,10 @@ struct err *http_send(struct http_client *c, const struct http_request *rq, stru
 	struct err *e = cancel_check(rq->cancel);
 	if (!e)
 		e = send_hops(c, rq, r, &url);
-	if (e) {
-		AUTO_FREE char *shown = url_for_message(url);
-		return err_wrap(e, "%s %s", rq->method, shown);
-	}
+	mem_freep(&r->final_url);
 	r->final_url = steal(&url);
-	return NULL;
+	if (!e)
+		return NULL;
+	AUTO_FREE char *shown = url_for_message(r->final_url);
+	return err_wrap(e, "%s %s", rq->method, shown);
 }

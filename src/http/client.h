@@ -34,6 +34,13 @@ MUST_USE struct err *http_client_new(const struct http_client_options *opt, stru
 void http_client_free(struct http_client *c);
 void http_client_freep(struct http_client **c);
 
+/* How the other end of a connection is known, and this one shows itself. */
+struct http_trust {
+	bool insecure;                        /* do not check the certificate */
+	const char *ca_file;                  /* NULL: the client's. A folder: its *.crt */
+	const char *client_cert, *client_key; /* PEM files; NULL: none */
+};
+
 struct http_request {
 	const char *method;         /* "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" */
 	const char *url;            /* absolute; http or https */
@@ -52,9 +59,11 @@ struct http_request {
 	size_t max_body;            /* of response.body; 0: 4 MiB; more is ERR_INVALID */
 	unsigned max_redirects;     /* 0: redirects are returned as they are */
 	bool keep_auth_on_redirect; /* default: Authorization is dropped when the host changes */
-	bool insecure;              /* do not check the certificate */
-	const char *ca_file;        /* for this host only; NULL: the client's. A folder: its *.crt */
-	const char *client_cert, *client_key; /* PEM files; NULL: none */
+	struct http_trust trust;    /* of the origin of url */
+	/* Of another origin that a redirect leads to: sets *out, which is zeroed; strings stay the callee's
+	 * and live as long as the request. NULL: nothing is known of others. */
+	struct err *(*trust_of)(void *ctx, const char *url, struct http_trust *out);
+	void *trust_ctx;
 	const struct cancel *cancel;
 };
 
@@ -62,7 +71,7 @@ struct http_response {
 	int status;
 	struct strvec headers; /* "Name: value" of the last answer */
 	struct buf body;
-	char *final_url; /* after redirects */
+	char *final_url; /* after redirects; of an error, where it happened */
 };
 void http_response_fini(struct http_response *r);
 /* Borrowed; NULL if absent; name without case. The n-th of several. */

@@ -35,7 +35,8 @@ struct hop {
 	const char *url;
 	const char *method;
 	bool with_body;
-	bool same_origin; /* as the request's: authorization, certificates and "insecure" apply */
+	bool same_origin; /* as the request's: what it authorizes itself with is sent */
+	struct http_trust trust;
 };
 MUST_USE struct err *transfer_run(
 	struct http_client *c, const struct http_request *rq, const struct hop *hop, struct http_response *r);

@@ -161,20 +161,19 @@ static bool over_tls(const struct transfer *t)
 
 static struct err *set_tls(struct transfer *t, const struct curl_lib *lib, CURL *easy)
 {
-	const struct http_request *rq = t->rq;
-	bool ours = t->hop->same_origin;
-	if (ours && rq->insecure) {
+	const struct http_trust *trust = &t->hop->trust;
+	if (trust->insecure) {
 		SET(CURLOPT_SSL_VERIFYPEER, 0L);
 		SET(CURLOPT_SSL_VERIFYHOST, 0L);
 	}
-	if (ours && rq->client_cert) {
-		SET(CURLOPT_SSLCERT, rq->client_cert);
-		if (rq->client_key)
-			SET(CURLOPT_SSLKEY, rq->client_key);
+	if (trust->client_cert) {
+		SET(CURLOPT_SSLCERT, trust->client_cert);
+		if (trust->client_key)
+			SET(CURLOPT_SSLKEY, trust->client_key);
 	}
 	if (!over_tls(t))
 		return NULL;
-	const char *ca_file = ours && rq->ca_file ? rq->ca_file : t->client->ca_file;
+	const char *ca_file = trust->ca_file ? trust->ca_file : t->client->ca_file;
 	if (!ca_file)
 		return NULL;
 	if (t->client->ca_alone && cstr_eq(ca_file, t->client->ca_file)) {

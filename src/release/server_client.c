@@ -205,10 +205,7 @@ struct err *server_send(struct server_client *c, const struct server_call *call,
 		.write_body = call->write_body,
 		.write_ctx = call->write_ctx,
 		.max_body = ANSWER_MAX,
-		.insecure = c->insecure,
-		.ca_file = c->ca_file,
-		.client_cert = c->client_cert,
-		.client_key = c->client_key,
+		.trust = {c->insecure, c->ca_file, c->client_cert, c->client_key},
 		.cancel = call->cancel ? call->cancel : c->cancel,
 	};
 	struct err *e = http_send(call->patient ? c->patient : c->quick, &rq, r);

@@ -224,13 +224,8 @@ static struct err *ping_for_challenge(const struct call *c, const char *base, st
 	TRY(remote_http(c->endpoint->remote, &http));
 	AUTO_FREE char *url = mem_printf("%s/v2/", base);
 	AUTO(http_response_fini) struct http_response r = {0};
-	struct http_request rq = {.method = "GET",
-		.url = url,
-		.insecure = c->endpoint->insecure,
-		.ca_file = c->endpoint->ca_file,
-		.client_cert = c->endpoint->client_cert,
-		.client_key = c->endpoint->client_key,
-		.cancel = c->io->cancel};
+	struct http_request rq = {
+		.method = "GET", .url = url, .trust = endpoint_trust(c->endpoint), .cancel = c->io->cancel};
 	TRY(http_send(http, &rq, &r));
 	if (r.status == 401)
 		read_challenges(&r, out);

@@ -16,13 +16,15 @@ static struct err *rewind_body(const struct call *c)
 	return c->rewind_body(c->body_ctx);
 }
 
-static struct err *send_with(
-	const struct call *c, const char *url, const char *authorization, struct http_response *r)
+static struct err *send_with(const struct call *c, const char *base, const char *url,
+	const char *authorization, struct http_response *r)
 {
 	struct endpoint *ep = c->endpoint;
 	struct http_client *http;
 	bool ours = !c->foreign;
+	struct http_trust trust;
 	TRY(remote_http(ep->remote, &http));
+	TRY(endpoint_trust_at(ep, c->foreign ? NULL : base, url, &trust));
 	AUTO_STRVEC struct strvec headers = {0};
 	strvec_push_all(&headers, c->headers);
 	/* Digests and ranges are of the bytes as they are. */
@@ -43,22 +45,21 @@ static struct err *send_with(
 		.write_ctx = c->write_ctx,
 		.max_body = c->max_body,
 		.max_redirects = c->no_redirects ? 0 : REDIRECTS_MAX,
-		.insecure = ours && ep->insecure,
-		.ca_file = ours ? ep->ca_file : NULL,
-		.client_cert = ours ? ep->client_cert : NULL,
-		.client_key = ours ? ep->client_key : NULL,
+		.trust = trust,
+		.trust_of = remote_trust_of,
+		.trust_ctx = ep->remote,
 		.cancel = c->io->cancel};
 	return http_send(http, &rq, r);
 }
 
-/* Name the setting that helps when a host other than loopback cannot be reached by https. */
-static struct err *with_hint(const struct call *c, const char *base, struct err *e)
+struct err *hint_at_setting(const struct endpoint *ep, const char *base, const char *url, struct err *e)
 {
-	const char *name = c->endpoint->name;
 	if (!error_may_pass(e) && err_kind(e) != ERR_INVALID)
 		return e;
-	if (!cstr_starts(base, "https:"))
+	if (!url || !cstr_starts(url, "https:"))
 		return e;
+	AUTO_FREE char *other = urls_same_origin(url, base) ? NULL : authority_of(url);
+	const char *name = other ? other : ep->name;
 	AUTO_FREE char *text = err_text(e);
 	if (err_kind(e) == ERR_INVALID && strstr(text, "certificate"))
 		return err_hint(e,
@@ -87,9 +88,9 @@ struct err *call_once(const struct call *c, struct http_response *r)
 		AUTO_FREE char *authorization = NULL;
 		if (ours)
 			TRY(access_header(c, base, asked, &authorization));
-		struct err *e = send_with(c, url, authorization, r);
+		struct err *e = send_with(c, base, url, authorization, r);
 		if (e)
-			return with_hint(c, base, e);
+			return hint_at_setting(c->endpoint, base, r->final_url, e);
 		atomic_store(&c->endpoint->answered, true);
 		bool again = false;
 		if (r->status != 401 || tries == 2 || !ours)

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A mirror that did not answer is asked again after so long: servers run for months. */
 #define DOWN_FOR (300 * CLOCK_SECOND)
@@ -129,11 +130,16 @@ static struct err *make_endpoint(
 	return e;
 }
 
+static char *endpoint_key(const char *registry, const struct host_setting *s, bool mirror)
+{
+	return mem_printf("%s %s %d", registry, s ? s->host : "", mirror);
+}
+
 static struct err *get_endpoint(
 	struct remote *r, const char *registry, const char *repository, bool mirror, struct endpoint **out)
 {
 	const struct host_setting *s = find_setting(r, registry, repository);
-	AUTO_FREE char *key = mem_printf("%s %s %d", registry, s ? s->host : "", mirror);
+	AUTO_FREE char *key = endpoint_key(registry, s, mirror);
 	struct err *e = NULL;
 	pthread_mutex_lock(&r->lock);
 	struct endpoint *ep = map_get_c(r->endpoints, key);
@@ -145,6 +151,67 @@ static struct err *get_endpoint(
 	pthread_mutex_unlock(&r->lock);
 	*out = ep;
 	return e;
+}
+
+/* ---- whom to trust ---- */
+
+char *authority_of(const char *url)
+{
+	AUTO(url_fini) struct url u = {0};
+	struct err *bad = url_parse(url, &u);
+	if (bad) {
+		err_ignore(bad, "the request reports a bad URL itself");
+		return NULL;
+	}
+	const char *before = strchr(u.host, ':') ? "[" : "", *behind = *before ? "]" : "";
+	uint16_t usual = cstr_eq(u.scheme, "http") ? 80 : 443;
+	return u.port == usual ? mem_printf("%s%s%s", before, u.host, behind)
+			       : mem_printf("%s%s%s:%u", before, u.host, behind, u.port);
+}
+
+struct http_trust endpoint_trust(const struct endpoint *ep)
+{
+	return (struct http_trust){ep->insecure, ep->ca_file, ep->client_cert, ep->client_key};
+}
+
+/* Kept only where something is said of the host: a server may lead to any number of others. */
+static struct err *known_endpoint(struct remote *r, const char *name, struct endpoint **out)
+{
+	const struct host_setting *s = find_setting(r, name, "");
+	AUTO_FREE char *key = endpoint_key(name, s, false);
+	struct err *e = NULL;
+	pthread_mutex_lock(&r->lock);
+	struct endpoint *ep = map_get_c(r->endpoints, key);
+	if (!ep) {
+		e = make_endpoint(r, name, s, false, &ep);
+		if (!e && (s || ep->ca_file || ep->client_cert)) {
+			map_set_c(r->endpoints, key, ep);
+		} else if (!e) {
+			endpoint_free(ep);
+			ep = NULL;
+		}
+	}
+	pthread_mutex_unlock(&r->lock);
+	*out = ep;
+	return e;
+}
+
+struct err *remote_trust_of(void *ctx, const char *url, struct http_trust *out)
+{
+	AUTO_FREE char *name = authority_of(url);
+	struct endpoint *ep = NULL;
+	if (name && cstr_starts(url, "https:"))
+		TRY(known_endpoint(ctx, name, &ep));
+	*out = ep ? endpoint_trust(ep) : (struct http_trust){0};
+	return NULL;
+}
+
+struct err *endpoint_trust_at(struct endpoint *ep, const char *base, const char *url, struct http_trust *out)
+{
+	if (!base || !urls_same_origin(url, base))
+		return remote_trust_of(ep->remote, url, out);
+	*out = endpoint_trust(ep);
+	return NULL;
 }
 
 /* ---- routes ---- */
@@ -236,8 +303,11 @@ static struct err *probe(
 	TRY(remote_http(ep->remote, &http));
 	AUTO_FREE char *url = mem_printf("%s/v2/", base);
 	AUTO(http_response_fini) struct http_response r = {0};
-	struct http_request rq = {
-		.method = "GET", .url = url, .cancel = io->cancel, .max_body = 64u << 10, .insecure = tls};
+	struct http_request rq = {.method = "GET",
+		.url = url,
+		.cancel = io->cancel,
+		.max_body = 64u << 10,
+		.trust = {.insecure = tls}};
 	struct err *e = http_send(http, &rq, &r);
 	if (err_kind(e) == ERR_CANCELED)
 		return e;

@@ -75,6 +75,17 @@ MUST_USE struct err *remote_http(struct remote *r, struct http_client **out);
 /* "https://host[:port]". Blocks once, to find out what a loopback host speaks. Caller frees. */
 MUST_USE struct err *endpoint_base(struct endpoint *ep, const struct transfer_io *io, char **out);
 void endpoint_free(void *ep);
+/* Settings are of one host: what ep's say of url, or, when that is at another origin than base, what that
+ * host's own say (base NULL: in any case). Strings live as long as the remote. */
+MUST_USE struct err *endpoint_trust_at(
+	struct endpoint *ep, const char *base, const char *url, struct http_trust *out);
+struct http_trust endpoint_trust(const struct endpoint *ep);
+/* For http_request.trust_of; ctx is the remote. */
+MUST_USE struct err *remote_trust_of(void *ctx, const char *url, struct http_trust *out);
+/* host[:port], as settings name it. NULL if it cannot be read. Caller frees. */
+char *authority_of(const char *url);
+/* Name the setting that helps when what failed at url (NULL: nobody knows where) is TLS. Returns e. */
+struct err *hint_at_setting(const struct endpoint *ep, const char *base, const char *url, struct err *e);
 
 /* ---- one request, with authorization ---- */
 

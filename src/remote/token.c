@@ -82,12 +82,22 @@ static char *basic(const struct credential *c)
 	return buf_steal(&out);
 }
 
+/* A token server often has its certificate from the registry's own CA. */
+static struct err *realm_trust(const struct token_request *rq, struct http_trust *out)
+{
+	TRY(endpoint_trust_at(rq->endpoint, rq->base, rq->challenge->realm, out));
+	if (!out->ca_file)
+		out->ca_file = rq->endpoint->ca_file;
+	return NULL;
+}
+
 static struct err *send_once(const struct token_request *rq, struct http_response *r)
 {
 	struct endpoint *ep = rq->endpoint;
 	struct http_client *http;
+	struct http_trust trust;
 	TRY(remote_http(ep->remote, &http));
-	bool own_host = urls_same_origin(rq->challenge->realm, rq->base);
+	TRY(realm_trust(rq, &trust));
 	bool refresh = rq->credential->identity_token != NULL;
 	AUTO_FREE char *url = refresh ? mem_strdup(rq->challenge->realm) : get_url(rq);
 	AUTO_FREE char *body = refresh ? form(rq) : NULL;
@@ -100,10 +110,9 @@ static struct err *send_once(const struct token_request *rq, struct http_respons
 		.body = str_c(body),
 		.max_body = ANSWER_MAX,
 		.max_redirects = refresh ? 0 : 3,
-		.insecure = ep->insecure,
-		.ca_file = ep->ca_file,
-		.client_cert = own_host ? ep->client_cert : NULL,
-		.client_key = own_host ? ep->client_key : NULL,
+		.trust = trust,
+		.trust_of = remote_trust_of,
+		.trust_ctx = ep->remote,
 		.cancel = rq->io->cancel};
 	return http_send(http, &hr, r);
 }
@@ -170,7 +179,10 @@ static struct err *fetch(const struct token_request *rq, struct token *out)
 				return stop;
 			continue;
 		}
-		return e ? err_wrap(e, "asking for a token") : refused(rq, &r);
+		if (!e)
+			return refused(rq, &r);
+		return err_wrap(
+			hint_at_setting(rq->endpoint, rq->base, r.final_url, e), "asking for a token");
 	}
 }
 

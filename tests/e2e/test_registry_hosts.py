@@ -55,8 +55,8 @@ def settings(tmp_path):
     return write
 
 
-def pull(cooper, host, upstream, *options, words=(), repo="hosts/many"):
-    done = cooper("image", "copy", f"docker://{host}/{repo}:1", "store:got:1", *options, code=1 if words else 0)
+def pull(cooper, host, upstream, *options, words=(), repo="hosts/many", **more):
+    done = cooper("image", "copy", f"docker://{host}/{repo}:1", "store:got:1", *options, code=1 if words else 0, **more)
     for word in words:
         assert re.search(word, " ".join(done.err.split())), (word, done.err)
     if not words:
@@ -162,6 +162,46 @@ def test_a_ca_of_our_own(bare, upstream, authority, settings, tmp_path):
 def test_a_certificate_of_another_name(bare, upstream, authority, settings, tmp_path):
     with tls_front(tmp_path / "front", upstream.host, authority.issue("other", "DNS:registry.test")) as front:
         pull(bare, front.host, upstream, *settings({front.host: {"ca": str(authority.ca)}}), words=["127.0.0.1", "subject name|certificate"])
+
+
+def test_settings_of_where_a_redirect_leads(bare, upstream, authority, settings, tmp_path):
+    """They count there, and those of the registry do not."""
+    with tls_front(tmp_path / "front", upstream.host, authority.issue("server")) as front, fp.fault_proxy(upstream.host) as origin:
+        origin.fault("GET", BLOB, fp.redirect(f"https://{front.host}{{path}}"), times=-1)
+        words = [f"https://{front.host}.*certificate", f'registries: {{"{front.host}": {{ca: FILE}}}}']
+        for setting in ({}, {origin.host: {"insecure": True}}, {origin.host: {"ca": str(authority.ca)}}):
+            pull(bare, origin.host, upstream, *settings(setting), words=words)
+        assert front.requests() == []
+        for n, setting in enumerate(({"ca": str(authority.ca)}, {"insecure": True})):
+            pull(Cooper(tmp_path / f"led{n}"), origin.host, upstream, *settings({front.host: setting}))
+        assert len(front.requests()) == 2 * (LAYERS + 1)
+
+
+def test_a_redirect_to_where_nobody_listens(bare, upstream, settings):
+    gone = f"127.0.0.1:{free_port()}"
+    with fp.fault_proxy(upstream.host) as origin:
+        origin.fault("GET", upstream.large, fp.redirect(f"http://{gone}{{path}}"), times=-1)
+        pull(bare, origin.host, upstream, words=[f"GET http://{gone}/v2/hosts/many/blobs/.*[Cc]onnect"])
+        assert origin.count(f"GET .*{upstream.large}") <= 4
+
+
+def test_settings_of_a_token_server(bare, upstream, authority, settings, tmp_path):
+    """A registry whose certificate is not looked at cannot name a token server whose certificate is not looked at, either."""
+    env = {"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")}
+    with tls_front(tmp_path / "front", upstream.host, authority.issue("server")) as front, fp.fault_proxy(upstream.host) as origin:
+        challenge = fp.status(401, {"WWW-Authenticate": f'Bearer realm="https://{front.host}/token",service="s"'})
+        origin.fault("GET|HEAD", "", challenge, times=-1)
+        (tmp_path / "auth.json").write_text(json.dumps({"auths": {origin.host: {"auth": "dTpzM2NyZXQ="}}}))
+        insecure = {origin.host: {"insecure": True}}
+        words = [f"https://{front.host}/token: .*certificate", f'registries: {{"{front.host}": {{ca: FILE}}}}']
+        pull(bare, origin.host, upstream, *settings(insecure), words=words, env=env)
+        assert front.requests() == []
+        answered = [f"token server https://{front.host}/token answered 404"]
+        # One CA for a registry and its token server is what many have.
+        for setting in ({**insecure, front.host: {"insecure": True}}, {origin.host: {"ca": str(authority.ca)}}):
+            before = len(front.requests())
+            pull(bare, origin.host, upstream, *settings(setting), words=answered, env=env)
+            assert len(front.requests()) > before
 
 
 def test_client_certificates(bare, upstream, authority, settings, tmp_path):

@@ -512,12 +512,12 @@ static void test_tls(void **state)
 	AUTO_FREE char *url = mem_printf("https://127.0.0.1:%u/x", http_server_port(tls));
 	AUTO(http_response_fini) struct http_response a = {0}, b = {0}, c = {0}, d = {0}, again = {0};
 	refused(get(url, (struct http_request){0}, &a), ERR_INVALID, "certificate");
-	ok(get(url, (struct http_request){.insecure = true}, &b));
-	ok(get(url, (struct http_request){.ca_file = cert}, &c));
+	ok(get(url, (struct http_request){.trust = {.insecure = true}}, &b));
+	ok(get(url, (struct http_request){.trust = {.ca_file = cert}}, &c));
 	body_is(&c, "GET /x auth=- len=-1 body=");
 	/* The connections of those are open, and not for others. */
 	refused(get(url, (struct http_request){0}, &again), ERR_INVALID, "certificate");
-	refused(get(url, (struct http_request){.ca_file = "/nonexistent/ca"}, &d), ERR_NOT_FOUND,
+	refused(get(url, (struct http_request){.trust = {.ca_file = "/nonexistent/ca"}}, &d), ERR_NOT_FOUND,
 		"/nonexistent/ca");
 	http_server_stop(tls, 0);
 }
