@@ -5,23 +5,44 @@
 #include "sys/file.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static void unknown(struct request *q, struct http_exchange *x)
 {
 	reply_error(x, 404, "BLOB_UNKNOWN", "%s has no blob %s", q->repository, q->reference);
 }
 
-static struct err *open_blob(struct request *q, int *fd, uint64_t *size, bool *found)
+/* Its bytes when it is small, else its file. */
+struct content {
+	int64_t size; /* -1: there is no such blob */
+	struct buf bytes;
+	int fd;
+};
+
+static void content_fini(struct content *c)
 {
-	TRY(records_blob_has(q->s, q->repository, &q->digest, found));
-	if (!*found)
+	buf_fini(&c->bytes);
+	if (c->fd >= 0)
+		close(c->fd);
+}
+
+static struct err *find_content(struct request *q, struct content *c)
+{
+	bool found = false;
+	uint64_t size = 0;
+	TRY(records_blob_has(q->s, q->repository, &q->digest, &found));
+	if (found)
+		TRY(store_blob_stat(q->s, &q->digest, &c->size));
+	if (c->size < 0)
 		return NULL;
-	struct err *e = store_blob_open(q->s, &q->digest, fd, size);
+	struct err *e = c->size > SMALL_CONTENT_MAX ? store_blob_open(q->s, &q->digest, &c->fd, &size)
+						    : small_contents_read(q->r->small, q->s, &q->digest,
+							      SMALL_CONTENT_MAX, &c->bytes);
 	if (err_kind(e) != ERR_NOT_FOUND)
 		return e;
 	/* Lost, quarantined: saying so lets the next push bring it back. */
 	err_free(e);
-	*found = false;
+	c->size = -1;
 	return NULL;
 }
 
@@ -69,15 +90,20 @@ void blob_send(struct request *q, struct http_exchange *x, int *fd, uint64_t siz
 
 static struct err *blob_get(struct request *q, struct http_exchange *x)
 {
-	AUTO_FD int fd = -1;
-	uint64_t size = 0;
-	bool found = false;
-	TRY(open_blob(q, &fd, &size, &found));
-	if (!found) {
+	AUTO(content_fini) struct content c = {.size = -1, .fd = -1};
+	struct blob_part part;
+	TRY(find_content(q, &c));
+	if (c.size < 0) {
 		unknown(q, x);
 		return NULL;
 	}
-	blob_send(q, x, &fd, size);
+	if (c.fd >= 0) {
+		blob_send(q, x, &c.fd, (uint64_t)c.size);
+		return NULL;
+	}
+	reply_digest_headers(x, &q->digest);
+	if (!reply_not_modified(x, &q->digest) && blob_part(q, x, (uint64_t)c.size, &part))
+		http_answer(x, part.status, str_n(buf_cstr(&c.bytes) + part.from, part.length));
 	return NULL;
 }
 

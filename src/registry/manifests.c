@@ -72,7 +72,7 @@ static struct err *manifest_get(struct request *q, struct http_exchange *x)
 		return NULL;
 	}
 	AUTO_BUF struct buf bytes = {0};
-	TRY(store_blob_read(q->s, &d.digest, MANIFEST_MAX, &bytes));
+	TRY(small_contents_read(q->r->small, q->s, &d.digest, MANIFEST_MAX, &bytes));
 	http_answer(x, 200, buf_str(&bytes));
 	return NULL;
 }

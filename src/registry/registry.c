@@ -158,6 +158,7 @@ struct err *registry_new(struct store *s, const struct registry_policy *policy, 
 	struct registry_server *rs = mem_new(struct registry_server);
 	registry_policy_init(&rs->defaults);
 	rs->shared.store = s;
+	rs->shared.small = small_contents_new();
 	rs->shared.policy = policy ? policy : &rs->defaults;
 	face_init(&rs->whole, &rs->shared, false);
 	face_init(&rs->create_only, &rs->shared, true);
@@ -171,6 +172,7 @@ void registry_free(struct registry *r)
 		return;
 	struct registry_server *rs = container_of(r, struct registry_server, shared);
 	cache_free(r->cache);
+	small_contents_free(r->small);
 	registry_policy_fini(&rs->defaults);
 	free(rs);
 }

@@ -20,6 +20,7 @@
 #include "oci/image.h"
 #include "registry/registry.h"
 #include "registry/route.h"
+#include "registry/small.h"
 #include "store/store.h"
 
 #define SPACE_TAG "tag"
@@ -34,6 +35,7 @@ struct registry {
 	struct store *store;
 	const struct registry_policy *policy;
 	struct registry_limits limits;
+	struct small_contents *small;
 	struct cache *cache; /* NULL: it is no cache of anything */
 };
 
