@@ -94,7 +94,11 @@ void exchange_parse_uri(struct http_exchange *x)
 		return;
 	}
 	x->path = percent_decode(path, false);
-	if (!x->path)
+	/* As it stands, so that whoever answers can tell whom it was for. */
+	bool malformed = !x->path;
+	if (malformed)
+		x->path = mem_strndup(path.ptr, path.len);
+	if (malformed)
 		x->bad_uri = "the path has a malformed escape";
 	else if (mark >= 0 && !http_parse_form(str_skip(uri, (size_t)mark + 1), &x->query))
 		x->bad_uri = "the query has a malformed escape";

@@ -94,7 +94,8 @@ static enum MHD_Result begin(struct http_exchange *x, struct MHD_Connection *con
 	pthread_mutex_unlock(&s->lock);
 	x->entered = true;
 
-	struct err *e = x->bad_uri ? err_new(ERR_INVALID, "%s", x->bad_uri) : check_framing(x);
+	struct err *framing = check_framing(x);
+	struct err *e = framing ? framing : x->bad_uri ? err_new(ERR_INVALID, "%s", x->bad_uri) : NULL;
 	if (!e && verdict == CONNECTION_TOO_MANY) {
 		answer_too_many(x);
 	} else if (!e) {
@@ -105,6 +106,13 @@ static enum MHD_Result begin(struct http_exchange *x, struct MHD_Connection *con
 		exchange_fail(x, e);
 	if (x->failed)
 		return MHD_NO;
+	if (x->uri_too_long && !framing)
+		x->status = 414;
+	/* Where the body ends cannot be known. */
+	if (framing) {
+		x->cut = true;
+		return send_answer(x);
+	}
 	if (!x->answered || !has_body(x))
 		return MHD_YES;
 	/*
@@ -201,10 +209,10 @@ static void *on_uri(void *ctx, const char *uri, struct MHD_Connection *connectio
 	connection_asks(x->place);
 	x->content_length = -1;
 	x->uri = mem_strndup(uri, strnlen(uri, URI_MAX + 1));
-	if (strlen(x->uri) > URI_MAX)
+	x->uri_too_long = strlen(x->uri) > URI_MAX;
+	exchange_parse_uri(x);
+	if (x->uri_too_long)
 		x->bad_uri = "the request target is too long";
-	else
-		exchange_parse_uri(x);
 	return x;
 }
 

@@ -62,10 +62,11 @@ struct http_exchange {
 	struct MHD_Response *response;
 	int status;
 	const char *bad_uri; /* why, or NULL */
-	bool begun;          /* begin was called, or the request refused in its stead */
-	bool handled;        /* begin was called and free_state was not */
-	bool entered;        /* counted in active */
-	bool answered;       /* response is set */
+	bool uri_too_long;
+	bool begun;    /* begin was called, or the request refused in its stead */
+	bool handled;  /* begin was called and free_state was not */
+	bool entered;  /* counted in active */
+	bool answered; /* response is set */
 	bool queued;
 	bool patient; /* a streamed answer: its next may be silent for longer than a connection may be idle */
 	bool cut;     /* the rest of the body is left unread: read it off the socket before it is closed */

@@ -271,7 +271,17 @@ static void test_malformed(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		exchange(bad[i], "HTTP/1.1 400");
-	AUTO_BUF struct buf big = {0};
+	/* Answered at once, for where such a body ends is not known. */
+	exchange("GET /x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip\r\n\r\n", "'gzip' is not offered");
+	exchange("PUT /x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip, "
+		 "chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+		"'gzip, chunked' is not offered");
+	AUTO_BUF struct buf big = {0}, far = {0};
+	buf_adds(&far, "GET /");
+	for (size_t i = 0; i < 17000; i++)
+		buf_addc(&far, 'a');
+	buf_adds(&far, END);
+	exchange(buf_cstr(&far), "HTTP/1.1 414");
 	buf_adds(&big, "GET /x HTTP/1.1\r\nHost: t\r\nX: ");
 	for (size_t i = 0; i < 80000; i++)
 		buf_addc(&big, 'a');
@@ -607,6 +617,7 @@ static void test_per_address(void **state)
 		busy[i] = send_half();
 	exchange("GET /x" END, "HTTP/1.1 429");
 	exchange("GET /x" END, "TOOMANYREQUESTS");
+	exchange("GET /x" END, "Retry-After: 1\r\n");
 	/* Of another address nobody is kept out. */
 	AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK + 1)}};
