@@ -55,11 +55,29 @@ static bool range_applies(struct http_exchange *x, const struct digest *d)
 	return !if_range || cstr_eq(if_range, etag);
 }
 
+static void blob_headers(const struct request *q, struct http_exchange *x)
+{
+	reply_digest_headers(x, &q->digest);
+	http_set_header(x, "Content-Type", "application/octet-stream");
+	http_set_header(x, "Accept-Ranges", "bytes");
+	http_set_header(x, "Cache-Control", CACHE_FOREVER);
+}
+
+void blob_tell(struct request *q, struct http_exchange *x, uint64_t size)
+{
+	blob_headers(q, x);
+	http_answer_head(x, client_has(x, &q->digest) ? 304 : 200, size);
+}
+
 bool blob_part(struct request *q, struct http_exchange *x, uint64_t size, struct blob_part *out)
 {
 	enum range_result r = RANGE_WHOLE;
 	*out = (struct blob_part){.status = 200, .length = size};
-	if (range_applies(x, &q->digest))
+	if (size != UINT64_MAX && client_has(x, &q->digest)) {
+		blob_tell(q, x, size);
+		return false;
+	}
+	if (size != UINT64_MAX && range_applies(x, &q->digest))
 		r = range_parse(http_header(x, "Range"), size, &out->from, &out->length);
 	char text[80];
 	if (r == RANGE_UNSATISFIABLE) {
@@ -68,9 +86,7 @@ bool blob_part(struct request *q, struct http_exchange *x, uint64_t size, struct
 		reply_error(x, 416, "SIZE_INVALID", "the blob has %llu bytes", (unsigned long long)size);
 		return false;
 	}
-	http_set_header(x, "Content-Type", "application/octet-stream");
-	http_set_header(x, "Accept-Ranges", "bytes");
-	http_set_header(x, "Cache-Control", CACHE_FOREVER);
+	blob_headers(q, x);
 	if (r != RANGE_PART)
 		return true;
 	out->status = 206;
@@ -83,8 +99,7 @@ bool blob_part(struct request *q, struct http_exchange *x, uint64_t size, struct
 void blob_send(struct request *q, struct http_exchange *x, int *fd, uint64_t size)
 {
 	struct blob_part part;
-	reply_digest_headers(x, &q->digest);
-	if (!reply_not_modified(x, &q->digest) && blob_part(q, x, size, &part))
+	if (blob_part(q, x, size, &part))
 		http_answer_file(x, part.status, steal_fd(fd), part.from, part.length);
 }
 
@@ -101,8 +116,7 @@ static struct err *blob_get(struct request *q, struct http_exchange *x)
 		blob_send(q, x, &c.fd, (uint64_t)c.size);
 		return NULL;
 	}
-	reply_digest_headers(x, &q->digest);
-	if (!reply_not_modified(x, &q->digest) && blob_part(q, x, (uint64_t)c.size, &part))
+	if (blob_part(q, x, (uint64_t)c.size, &part))
 		http_answer(x, part.status, str_n(buf_cstr(&c.bytes) + part.from, part.length));
 	return NULL;
 }
@@ -119,13 +133,7 @@ static struct err *blob_head(struct request *q, struct http_exchange *x)
 		unknown(q, x);
 		return NULL;
 	}
-	reply_digest_headers(x, &q->digest);
-	if (reply_not_modified(x, &q->digest))
-		return NULL;
-	http_set_header(x, "Content-Type", "application/octet-stream");
-	http_set_header(x, "Accept-Ranges", "bytes");
-	http_set_header(x, "Cache-Control", CACHE_FOREVER);
-	http_answer_head(x, 200, (uint64_t)size);
+	blob_tell(q, x, (uint64_t)size);
 	return NULL;
 }
 

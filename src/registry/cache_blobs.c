@@ -54,13 +54,10 @@ static struct err *take_stored(struct request *q, struct http_exchange *x, bool 
 	if (kept)
 		return NULL;
 	*answered = true;
-	if (!is_head(x)) {
+	if (is_head(x))
+		blob_tell(q, x, size);
+	else
 		blob_send(q, x, &fd, size);
-		return NULL;
-	}
-	reply_digest_headers(x, &q->digest);
-	http_set_header(x, "Content-Type", "application/octet-stream");
-	http_answer_head(x, 200, size);
 	return NULL;
 }
 
@@ -83,10 +80,7 @@ static struct err *confirm(struct request *q, struct http_exchange *x, bool stor
 			q->upstream->setting->upstream, q->reference);
 		return NULL;
 	}
-	reply_digest_headers(x, &q->digest);
-	http_set_header(x, "Content-Type", "application/octet-stream");
-	http_set_header(x, "Accept-Ranges", "bytes");
-	http_answer_head(x, 200, size);
+	blob_tell(q, x, size);
 	return NULL;
 }
 
@@ -94,7 +88,7 @@ static struct err *confirm(struct request *q, struct http_exchange *x, bool stor
 static void read_along(struct request *q, struct http_exchange *x, struct download *d)
 {
 	AUTO(trouble_fini) struct trouble t = {0};
-	struct blob_part part = {.status = 200, .length = UINT64_MAX};
+	struct blob_part part;
 	uint64_t size = 0;
 	download_wait_begun(d, &size, &t);
 	if (!t.any && size == 0)
@@ -105,14 +99,7 @@ static void read_along(struct request *q, struct http_exchange *x, struct downlo
 		fail(q, x, &t);
 	else
 		cache_count(q->upstream, CACHE_MISS);
-	if (!answered) {
-		reply_digest_headers(x, &q->digest);
-		answered = reply_not_modified(x, &q->digest);
-	}
-	if (!answered && size == UINT64_MAX)
-		http_set_header(x, "Content-Type", "application/octet-stream");
-	else if (!answered)
-		answered = !blob_part(q, x, size, &part);
+	answered = answered || !blob_part(q, x, size, &part);
 	if (!answered && size) {
 		download_answer(d, x, part.status, part.from, part.length);
 		return;

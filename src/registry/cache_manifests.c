@@ -173,20 +173,6 @@ static void warn_stale(const struct request *q, struct http_exchange *x)
 	cache_count(q->upstream, CACHE_STALE);
 }
 
-/* The bytes alone are here: there was no room for more. */
-static struct err *send_unkept(struct request *q, struct http_exchange *x, const struct descriptor *d)
-{
-	AUTO_BUF struct buf bytes = {0};
-	http_set_header(x, "Content-Type", d->media_type);
-	reply_digest_headers(x, &d->digest);
-	TRY(store_blob_read(q->s, &d->digest, MANIFEST_MAX, &bytes));
-	if (is_head(x))
-		http_answer_head(x, 200, bytes.len);
-	else
-		http_answer(x, 200, buf_str(&bytes));
-	return NULL;
-}
-
 static void reply_absent(const struct request *q, struct http_exchange *x)
 {
 	reply_error(x, 404, "MANIFEST_UNKNOWN", "%s has no manifest %s of %s", q->upstream->setting->upstream,
@@ -225,7 +211,7 @@ static struct err *answer_from(struct request *q, struct http_exchange *x, const
 		if (!digest_is_set(&q->digest))
 			cache_remember(c, &c->fresh, key, u->setting->tag_ttl);
 		*answered = !o->kept;
-		return o->kept ? NULL : send_unkept(q, x, &o->d);
+		return o->kept ? NULL : manifest_send(q, x, &o->d);
 	}
 	upstream_pause(u, t);
 	if (t->error == CACHE_NOT_FOUND)

@@ -45,6 +45,23 @@ static struct err *find(struct request *q, struct descriptor *out, bool *found)
 	return records_tag_get(q->s, q->repository, q->reference, out, found);
 }
 
+struct err *manifest_send(struct request *q, struct http_exchange *x, const struct descriptor *d)
+{
+	AUTO_BUF struct buf bytes = {0};
+	bool same = client_has(x, &d->digest);
+	if (!same && !is_head(x))
+		TRY(small_contents_read(q->r->small, q->s, &d->digest, MANIFEST_MAX, &bytes));
+	http_set_header(x, "Content-Type", d->media_type);
+	if (digest_is_set(&q->digest))
+		http_set_header(x, "Cache-Control", CACHE_FOREVER);
+	reply_digest_headers(x, &d->digest);
+	if (same || is_head(x))
+		http_answer_head(x, same ? 304 : 200, d->size);
+	else
+		http_answer(x, 200, buf_str(&bytes));
+	return NULL;
+}
+
 static struct err *manifest_get(struct request *q, struct http_exchange *x)
 {
 	AUTO(descriptor_fini) struct descriptor d = {0};
@@ -61,20 +78,7 @@ static struct err *manifest_get(struct request *q, struct http_exchange *x)
 		unknown(q, x);
 		return NULL;
 	}
-	http_set_header(x, "Content-Type", d.media_type);
-	if (digest_is_set(&q->digest))
-		http_set_header(x, "Cache-Control", CACHE_FOREVER);
-	reply_digest_headers(x, &d.digest);
-	if (reply_not_modified(x, &d.digest))
-		return NULL;
-	if (is_head(x)) {
-		http_answer_head(x, 200, d.size);
-		return NULL;
-	}
-	AUTO_BUF struct buf bytes = {0};
-	TRY(small_contents_read(q->r->small, q->s, &d.digest, MANIFEST_MAX, &bytes));
-	http_answer(x, 200, buf_str(&bytes));
-	return NULL;
+	return manifest_send(q, x, &d);
 }
 
 struct deletion {

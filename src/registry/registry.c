@@ -84,9 +84,8 @@ static struct err *on_begin(void *ctx, struct http_exchange *x, void **state)
 	bool named = route.kind != ROUTE_PING && route.kind != ROUTE_CATALOG && route.kind != ROUTE_UNKNOWN;
 	if (named && !repository_valid(route.repository)) {
 		reply_error(x, 400, "NAME_INVALID",
-			"a repository name has parts of a-z and 0-9 joined by one '.', one or two '_' or "
-			"'-', "
-			"split by '/', and at most 255 characters");
+			"a repository name has parts of a-z and 0-9 joined by one '.', one or two '_' or any "
+			"number of '-', split by '/', and at most 255 characters");
 		return NULL;
 	}
 	struct request *q = mem_new(struct request);

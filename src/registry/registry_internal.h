@@ -82,8 +82,9 @@ void reply_json(struct http_exchange *x, const char *media_type, const json_t *b
  * give to others (RFC 9111, 3.5). */
 #define CACHE_FOREVER "max-age=31536000, immutable"
 void reply_digest_headers(struct http_exchange *x, const struct digest *d);
-/* Has the client these very bytes already (If-None-Match)? Then 304 was answered. */
-bool reply_not_modified(struct http_exchange *x, const struct digest *d);
+/* Has it these very bytes already (If-None-Match)? Then 304 is the answer, with the headers of a 200 (RFC
+ * 9110, 8.6 and 15.4.5). */
+bool client_has(const struct http_exchange *x, const struct digest *d);
 /* "Link" to the next page. query is ready to use in a URL. */
 void reply_next_page(struct http_exchange *x, const char *path, const char *query);
 bool is_head(const struct http_exchange *x);
@@ -168,7 +169,9 @@ MUST_USE struct err *referrers_begin(struct request *q, struct http_exchange *x)
 MUST_USE struct err *manifest_begin(struct request *q, struct http_exchange *x);
 MUST_USE struct err *manifest_end(struct request *q, struct http_exchange *x);
 MUST_USE struct err *blob_begin(struct request *q, struct http_exchange *x);
-/* What of a blob of so many bytes a request asks for. False: it was refused, and answered. */
+/* Answer with a manifest whose bytes the store has. */
+MUST_USE struct err *manifest_send(struct request *q, struct http_exchange *x, const struct descriptor *d);
+/* What of a blob of so many bytes a request asks for, with the headers for it. False: it is answered. */
 struct blob_part {
 	int status;
 	uint64_t from, length;
@@ -176,6 +179,8 @@ struct blob_part {
 bool blob_part(struct request *q, struct http_exchange *x, uint64_t size, struct blob_part *out);
 /* Answer with a file of these bytes; fd is taken if it is of use. */
 void blob_send(struct request *q, struct http_exchange *x, int *fd, uint64_t size);
+/* Answer HEAD of a blob that is there. */
+void blob_tell(struct request *q, struct http_exchange *x, uint64_t size);
 MUST_USE struct err *upload_start_begin(struct request *q, struct http_exchange *x);
 MUST_USE struct err *upload_begin(struct request *q, struct http_exchange *x);
 MUST_USE struct err *upload_body(struct request *q, struct http_exchange *x, const void *p, size_t len);

@@ -111,14 +111,11 @@ static bool etag_listed(struct str list, const char *digest)
 	return false;
 }
 
-bool reply_not_modified(struct http_exchange *x, const struct digest *d)
+bool client_has(const struct http_exchange *x, const struct digest *d)
 {
 	char text[DIGEST_TEXT_MAX];
 	const char *list = http_header(x, "If-None-Match");
-	if (!list || !etag_listed(str_c(list), digest_text(d, text)))
-		return false;
-	reply_empty(x, 304);
-	return true;
+	return list && etag_listed(str_c(list), digest_text(d, text));
 }
 
 void reply_next_page(struct http_exchange *x, const char *path, const char *query)
