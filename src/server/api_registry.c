@@ -16,15 +16,17 @@ static void refuse(struct api_call *c)
 	api_error(c->x, 401, NULL, "a valid token as the password is needed");
 }
 
-/* refresh: what the client may show in place of a password from now on; NULL: none was asked for. */
-static void answer(struct api_call *c, const char *token, const char *refresh)
+/* end: of the token; refresh: what the client may show in place of a password from now on; NULL: none was
+ * asked for. */
+static void answer(struct api_call *c, const char *token, int64_t end, const char *refresh)
 {
+	int64_t issued = clock_now() / CLOCK_SECOND * CLOCK_SECOND;
 	char now[CLOCK_TEXT_MAX];
 	AUTO_JSON json_t *o = json_object();
 	json_set_text(o, "token", token);
 	json_set_text(o, "access_token", token);
-	json_object_set_new(o, "expires_in", json_integer(BEARER_LASTS / CLOCK_SECOND));
-	json_set_text(o, "issued_at", clock_rfc3339(clock_now() / CLOCK_SECOND * CLOCK_SECOND, now));
+	json_object_set_new(o, "expires_in", json_integer((end - issued) / CLOCK_SECOND));
+	json_set_text(o, "issued_at", clock_rfc3339(issued, now));
 	if (refresh)
 		json_set_text(o, "refresh_token", refresh);
 	api_reply(c->x, 200, o);
@@ -44,13 +46,14 @@ static struct err *issue(
 	struct bearer_key key;
 	bool nobody = who->state == CALLER_NOBODY && c->api->auth->anonymous_pull;
 	if (who->open || nobody) {
-		answer(c, AUTH_NOBODY, NULL);
+		answer(c, AUTH_NOBODY, clock_now() + BEARER_LASTS, NULL);
 	} else if (who->state != CALLER_KNOWN || who->limited) {
 		refuse(c);
 	} else {
 		TRY(auth_key(c->api->auth, &key));
-		bearer_write(&key, who->token.id, end_of(&who->token), grants, &text);
-		answer(c, buf_cstr(&text), refresh);
+		int64_t end = end_of(&who->token);
+		bearer_write(&key, who->token.id, end, grants, &text);
+		answer(c, buf_cstr(&text), end, refresh);
 	}
 	return NULL;
 }
@@ -60,6 +63,13 @@ static const struct token *token_of(const struct caller *who)
 	return who->state == CALLER_KNOWN && !who->open ? &who->token : NULL;
 }
 
+static void buf_wipe(struct buf *b)
+{
+	if (b->ptr)
+		explicit_bzero(b->ptr, b->cap);
+	buf_fini(b);
+}
+
 struct err *api_registry_token(struct api_call *c)
 {
 	AUTO(grants_fini) struct grants grants;
@@ -67,7 +77,11 @@ struct err *api_registry_token(struct api_call *c)
 	const char *scope;
 	for (unsigned i = 0; (scope = http_query_at(c->x, "scope", i)); i++)
 		grants_add_scope(&grants, token_of(c->caller), str_c(scope));
-	return issue(c, c->caller, &grants, NULL);
+	bool offline = cstr_eq(http_query(c->x, "offline_token"), "true");
+	AUTO(buf_wipe) struct buf shown = {0};
+	if (offline && !auth_read_header(http_header(c->x, "Authorization"), &shown))
+		offline = false;
+	return issue(c, c->caller, &grants, offline && shown.len ? buf_cstr(&shown) : NULL);
 }
 
 static const char *field(const struct strvec *form, const char *name)
