@@ -198,7 +198,8 @@ static struct err *check_repository(struct str text, const struct parts *p)
 			err_new(ERR_INVALID,
 				"image reference \"" STR_FMT "\": \"" STR_FMT "\" is not a repository name",
 				STR_ARG(text), STR_ARG(r)),
-			"its parts hold a-z and 0-9, joined by one '.', one or two '_', or '-'");
+			"its parts hold a-z and 0-9, joined by one '.', one or two '_', or any number of "
+			"'-'");
 	return NULL;
 }
 

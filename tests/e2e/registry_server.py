@@ -167,6 +167,19 @@ def index_manifest(manifests, **extra):
     return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests, **extra}
 
 
+def refused_before_the_body(connection, method, path, headers, length=1_000_000):
+    """The answer to a request whose body is held back until the server wants it."""
+    connection.timeout = 20
+    connection.putrequest(method, path)
+    for header in {**headers, "Content-Length": str(length), "Expect": "100-continue"}.items():
+        connection.putheader(*header)
+    connection.endheaders()
+    answer = connection.getresponse()
+    answer.body = answer.read()
+    connection.close()
+    return answer
+
+
 def with_query(location, **params):
     mark = "&" if "?" in location else "?"
     return location + mark + "&".join(f"{k}={v}" for k, v in params.items())
@@ -191,6 +204,6 @@ def days_ago(monkeypatch, days):
     """What is started within has its clock so many days back."""
     monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)
     if days:
-        monkeypatch.setenv("COOPER_FAKE_TIME", str(int(time.time()) - days * 86400))
+        monkeypatch.setenv("COOPER_FAKE_TIME", str(int(time.time() - days * 86400)))
     yield
     monkeypatch.delenv("COOPER_FAKE_TIME", raising=False)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The distribution API as seen on the wire: what the specification and its conformance program ask for."""
 
+import contextlib
 import itertools
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import threading
 import time
@@ -93,7 +95,11 @@ def test_push_and_pull(server, algorithm, size):
     assert int(got.getheader("Content-Length")) == size
     head = server.request("HEAD", path)
     assert head.status == 200 and head.body == b"" and int(head.getheader("Content-Length")) == size
-    assert server.request("GET", path, headers={"If-None-Match": f'"{name}"'}).status == 304
+    for method in ("GET", "HEAD"):
+        whole, same = server.request(method, path), server.request(method, path, headers={"If-None-Match": f'"{name}"'})
+        assert (same.status, same.body) == (304, b"")
+        for header in ("Content-Length", "Cache-Control", "ETag", "Docker-Content-Digest"):
+            assert same.getheader(header) == whole.getheader(header) is not None, header
     assert server.request("GET", path, headers={"If-None-Match": '"x"'}).status == 200
     assert server.request("GET", f"/v2/blobs/elsewhere/blobs/{name}").status == 404
     encoded = server.request("GET", path, headers={"Accept-Encoding": "zstd, gzip, deflate"})
@@ -502,6 +508,13 @@ def test_head_is_get_without_its_body(server):
         assert [(n, head.getheader(n)) for n in same] == [(n, got.getheader(n)) for n in same], path
 
 
+@pytest.mark.parametrize("target, status", [("/v2/a%00b/tags/list", 400), ("/v2/a/tags/list?n=%", 400), ("/v2/" + "a" * 17000, 414)])
+def test_targets_that_cannot_be_read(server, target, status):
+    answer = server.request("GET", target)
+    assert answer.status == status and answer.getheader("Docker-Distribution-API-Version") == "registry/2.0"
+    assert rs.code(answer) == "UNSUPPORTED"
+
+
 def test_digest_algorithm_hint(server):
     """A client may say beforehand what it will name the blob by."""
     data = os.urandom(1000)
@@ -618,14 +631,22 @@ def test_many_at_once(server):
 
 
 def test_expect_continue_is_refused_before_the_body(server):
-    connection = server.connect()
-    connection.putrequest("PUT", "/v2/Bad/manifests/x")
-    connection.putheader("Content-Length", "1000000")
-    connection.putheader("Expect", "100-continue")
-    connection.endheaders()
-    answer = connection.getresponse()
-    assert answer.status == 400
-    connection.close()
+    assert rs.refused_before_the_body(server.connect(), "PUT", "/v2/Bad/manifests/x", {}).status == 400
+    # More than the disk has.
+    location = server.start_upload("r")
+    for method, path in (("PATCH", location), ("PUT", with_query(location, digest=digest(b"x"))), ("POST", f"/v2/r/blobs/uploads/?digest={digest(b'x')}")):
+        answer = rs.refused_before_the_body(server.connect(), method, path, {}, 1 << 60)
+        assert answer.status == 507 and "disk of the registry" in answer.body.decode()
+
+
+def test_who_sends_on_reads_the_answer(server):
+    """A refused body that is too large to be read to its end: the connection ends with the answer, not with a reset before it."""
+    with socket.create_connection(("127.0.0.1", server.port), 20) as s:
+        s.sendall(b"PUT /v2/Bad/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            for _ in range(20):
+                s.sendall(bytes(1 << 20))
+        assert s.recv(100).startswith(b"HTTP/1.1 400")
 
 
 # ---- upkeep beside pushes ----

@@ -155,6 +155,8 @@ def test_lists(serve, upstream, proxy):
         upstream.push_image("lists/app", tag, b"x")
     assert server.json("/v2/hub/lists/app/tags/list") == {"name": "hub/lists/app", "tags": ["a", "b", "c", "d"]}
     # docker-registry knows nothing of n= and last=.
+    mirrored = server.request("GET", f"/v2/lists/app/tags/list?n=2&ns={proxy.host}")
+    assert mirrored.getheader("Link").startswith("</v2/lists/app/tags/list?") and f"ns={proxy.host.replace(':', '%3A')}" in mirrored.getheader("Link")
     answer = server.request("GET", "/v2/hub/lists/app/tags/list?n=2")
     assert json.loads(answer.body)["tags"] == ["a", "b"]
     following = re.fullmatch(r'<(.*)>; rel="next"', answer.getheader("Link")).group(1)

@@ -98,6 +98,19 @@ def test_own_patterns_and_what_clients_say(serve, tmp_path):
     assert done.returncode != 0 and "app:stable-1 exists with another digest and is immutable" in done.stderr
 
 
+# ---- uploads ----
+
+
+def test_an_upload_that_nobody_goes_on_with(serve, monkeypatch):
+    server = serve("registry: {gc: off}\n")
+    location = server.start_upload("r")
+    assert server.request("PATCH", location, b"some").status == 202
+    for hours, there in ((23, 204), (25, 404)):
+        with rs.days_ago(monkeypatch, -hours / 24):
+            cooper(server, "store", "gc")
+        assert server.request("GET", location).status == there
+
+
 # ---- quotas ----
 
 
@@ -116,6 +129,8 @@ def test_quota(serve):
         server.request("PUT", rs.with_query(location, digest=want), big),
         server.request("PATCH", location, iter([big[:5_000], big[5_000:]]), {"Transfer-Encoding": "chunked"}, chunked=True),
     ]
+    for method, path in (("POST", f"/v2/small/a/blobs/uploads/?digest={want}"), ("PUT", rs.with_query(location, digest=want)), ("PATCH", location)):
+        refused.append(rs.refused_before_the_body(server.connect(), method, path, {}, len(big)))
     for answer in refused:
         assert answer.status == 403 and code(answer) == "DENIED" and "quota of 100.0 kB" in answer.body.decode()
     server.push_blob("large/a", big)

@@ -12,6 +12,7 @@ import urllib.parse
 import pytest
 from api_client import Api
 from go_tools import go_tool
+from registry_server import refused_before_the_body
 from test_conformance import conformance
 from test_registry_clients import containerd  # noqa: F401, a fixture
 from test_server_status import until, values
@@ -87,6 +88,11 @@ def test_scoped_tokens(bare):
             refused = ask(address, method, path, bearer(reading))
             challenge = f'Bearer realm="http://{address}/api/v1/registry/token",service="cooper",scope="{scope}",error="insufficient_scope"'
             assert (refused.status, refused.getheader("WWW-Authenticate")) == (401, challenge)
+            assert refused.getheader("Docker-Distribution-API-Version") == "registry/2.0"
+        # Who may not is told before the body.
+        for method, path in (("POST", "/v2/lab/b/blobs/uploads/?digest=sha256:" + "0" * 64), ("PATCH", "/v2/lab/b/blobs/uploads/x"), ("PUT", "/v2/lab/b/manifests/x")):
+            refused = refused_before_the_body(http.client.HTTPConnection(address), method, path, bearer(reading))
+            assert refused.status == 401 and json.loads(refused.body)["errors"][0]["code"] == "UNAUTHORIZED"
         # it is no token for the API, and gives no other
         api = Api(address, scoped(address, admin, "repository:lab/a:*"))
         assert api("GET", "/tokens", expect=403) and api("GET", "", expect=200).json["caller"]["scopes"] == []
@@ -99,6 +105,24 @@ def test_scoped_tokens(bare):
         assert ask(address, "GET", "/v2/lab/a/manifests/v1", bearer(reading)).status == 401
         for wrong in (granted[:-2] + "A=", granted + "x", granted.replace(".", ""), "cooper-bearer_", "cooper-bearer_.", "cooper-bearer_!.!"):
             assert ask(address, "GET", "/v2/", bearer(wrong)).status == 401, wrong
+
+
+def test_a_refresh_token_by_get(bare):
+    """What docker asks for when it logs in."""
+    token = make_token(bare, "ci", "--scope", "push")
+    with bare.serving() as address:
+        path = "/registry/token?service=cooper&account=me&scope=repository:a:pull"
+        got = Api(address)("GET", path + "&offline_token=true", headers=basic(token), expect=200).json
+        again = form(address, grant_type="refresh_token", refresh_token=got["refresh_token"], service="cooper", scope="repository:a:pull,push")
+        assert put(address, "a", bearer(again["token"])) == 201
+        assert "refresh_token" not in Api(address)("GET", path, headers=basic(token), expect=200).json
+
+
+def test_a_bearer_token_ends_with_its_token(bare):
+    token = make_token(bare, "me", "--scope", "pull", "--expires", "5m")
+    with bare.serving() as address:
+        got = Api(address)("GET", "/registry/token?scope=repository:a:pull", headers=basic(token), expect=200).json
+        assert 0 < got["expires_in"] <= 300
 
 
 def test_they_expire_and_survive_a_restart(bare):
