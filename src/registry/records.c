@@ -167,33 +167,19 @@ struct err *records_tags_of(
 	return store_record_naming(s, SPACE_TAG, prefix, &ref, keys);
 }
 
-static struct err *delete_tags_of(struct store *s, const char *repository, const struct digest *d)
+/* The records of a repository that keep this blob: told by the rows, as its bytes may be unreadable by now.
+ */
+static struct err *delete_naming(
+	struct store *s, const char *space, const char *prefix, const struct digest *d)
 {
+	char text[DIGEST_TEXT_MAX];
 	AUTO_STRVEC struct strvec keys = {0};
 	bool gone;
-	TRY(records_tags_of(s, repository, d, &keys));
+	const struct store_ref ref = {STORE_REF_BLOB, digest_text(d, text)};
+	TRY(store_record_naming(s, space, prefix, &ref, &keys));
 	for (size_t i = 0; i < keys.len; i++)
-		TRY(store_record_delete(s, SPACE_TAG, keys.ptr[i], &gone));
+		TRY(store_record_delete(s, space, keys.ptr[i], &gone));
 	return NULL;
-}
-
-/* The subject is read from the manifest; if that is gone there is no entry worth an error. */
-static struct err *delete_referrer(struct store *s, const char *repository, const struct digest *d)
-{
-	AUTO_BUF struct buf bytes = {0};
-	AUTO(manifest_fini) struct manifest m = {0};
-	struct err *e = store_blob_read(s, d, MANIFEST_MAX, &bytes);
-	if (!e)
-		e = manifest_parse(buf_str(&bytes), NULL, &m);
-	if (e) {
-		err_ignore(e, "an unreadable manifest must be deletable");
-		return NULL;
-	}
-	if (!m.has_subject)
-		return NULL;
-	bool gone;
-	AUTO_FREE char *key = referrer_key(repository, &m.subject.digest, d);
-	return store_record_delete(s, SPACE_REFERRER, key, &gone);
 }
 
 struct err *records_manifest_delete(
@@ -207,8 +193,10 @@ struct err *records_manifest_delete(
 	TRY(quota_begin(s, repository));
 	TRY(store_record_delete(s, SPACE_MANIFEST, key, deleted));
 	TRY(quota_change(s, repository, 0, present.size));
-	TRY(delete_tags_of(s, repository, d));
-	return delete_referrer(s, repository, d);
+	AUTO_FREE char *tags = tag_key(repository, "");
+	AUTO_FREE char *referrers = mem_printf("%s@", repository);
+	TRY(delete_naming(s, SPACE_TAG, tags, d));
+	return delete_naming(s, SPACE_REFERRER, referrers, d);
 }
 
 struct err *records_generation(struct store *s, int64_t *out)

@@ -437,6 +437,18 @@ def test_referrers(server):
     assert len(server.json(f"/v2/ref/a/referrers/{digest(subject)}")["manifests"]) == 2
 
 
+def test_a_referrer_that_cannot_be_read_can_be_deleted(server):
+    """Its subject is known by its entry in the list, which goes with it: otherwise the list would name what is not there."""
+    subject = rs.descriptor(server.push_image("ref/bad", "1"), OCI_MANIFEST)
+    data = server.push_image("ref/bad", "sig", b"signature", subject=subject)
+    path = pathlib.Path(server.home, "blobs", "sha256", digest(data)[7:9], digest(data)[7:])
+    path.unlink()
+    path.write_bytes(b"x" * len(data))
+    assert len(server.json(f"/v2/ref/bad/referrers/{subject['digest']}")["manifests"]) == 1
+    assert server.request("DELETE", f"/v2/ref/bad/manifests/{digest(data)}").status == 202
+    assert server.json(f"/v2/ref/bad/referrers/{subject['digest']}")["manifests"] == []
+
+
 @pytest.mark.parametrize("kind", [None, 'application/x.y+json;a="<b>"#&c%'])
 def test_referrers_paging(server, kind):
     server.push_blob("ref/many", b"{}")
