@@ -9,7 +9,7 @@ libjansson-dev libssl-dev libsqlite3-dev libyaml-dev libseccomp-dev libzstd-dev 
 libarchive-dev liblzma-dev libbz2-dev zlib1g-dev nettle-dev
 libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev libmicrohttpd-dev libgit2-dev ca-certificates'
 test='clang clang-format clang-tidy libclang-rt-dev|libclang-rt-14-dev libcmocka-dev shellcheck python3 python3-pytest python3-jsonschema
-skopeo buildah runc docker.io docker-registry nginx-light mmdebstrap busybox-static uidmap git curl openssl python3-venv nix-bin'
+skopeo buildah runc docker.io docker-registry nginx-light mmdebstrap busybox-static uidmap git curl openssl python3-venv nix-bin strace'
 bench='wrk'
 demo='mmdebstrap skopeo git curl python3 python3-venv tar uidmap'
 

@@ -31,6 +31,7 @@ class Pusher(threading.Thread):
         self.layers = [os.urandom(layer_size) for _ in range(4)]
         self.accepted = self.refused = self.deleted = self.skipped = self.count = 0
         self.failure = None
+        self.least = 1.5  # seconds that a push has: half of the grace in the tests' settings
         self.down = False
 
     # ---- requests ----
@@ -69,6 +70,7 @@ class Pusher(threading.Thread):
 
     def push(self):
         self.count += 1
+        self.began = time.monotonic()
         tag = f"t{self.count}" if self.random.random() < 0.8 else f"m{self.random.randrange(5)}"
         config = rs.encode({"architecture": "amd64", "os": "linux", "n": self.count if self.random.random() < 0.5 else 0})
         layers = [self.layer() for _ in range(self.random.randrange(1, 4))]
@@ -87,8 +89,10 @@ class Pusher(threading.Thread):
             self.tags[tag] = doc
             self.accepted += 1
         else:
-            # Blobs that were there too long ago: the client begins anew.
+            # Blobs that were there too long ago: the client begins anew. A blob that was said to be here, or sent, stays for
+            # half of the grace at least.
             assert answer.status == 400 and rs.code(answer) == "MANIFEST_BLOB_UNKNOWN", (answer.status, answer.body)
+            assert time.monotonic() - self.began > self.least, (time.monotonic() - self.began, answer.body)
             self.refused += 1
         self.open = None
 

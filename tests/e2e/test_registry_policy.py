@@ -111,6 +111,28 @@ def test_an_upload_that_nobody_goes_on_with(serve, monkeypatch):
         assert server.request("GET", location).status == there
 
 
+def test_who_was_told_that_a_blob_is_here_need_not_send_it(serve, monkeypatch):
+    """A client asks by HEAD, leaves the blob out and puts its manifest later: the grace begins anew with the answer."""
+    server = serve("registry: {gc: off, grace: 10d}\n")
+    for data in (b"{}", b"told", b"not told"):
+        server.push_blob("r", data)
+    server.stop()
+    with rs.days_ago(monkeypatch, -6):
+        server.start()
+        for data in (b"{}", b"told"):
+            assert server.request("HEAD", f"/v2/r/blobs/{digest(data)}").status == 200
+        server.stop()
+    with rs.days_ago(monkeypatch, -12):
+        cooper(server, "store", "gc")
+        server.start()
+        assert server.request("HEAD", f"/v2/r/blobs/{digest(b'not told')}").status == 404
+        config = rs.descriptor(b"{}", rs.OCI_EMPTY)
+        server.push_manifest("r", "v1", rs.encode(rs.image_manifest(config, [rs.descriptor(b"told", OCI_LAYER)])))
+        assert server.request("GET", f"/v2/r/blobs/{digest(b'told')}").body == b"told"
+        server.stop()
+    server.start()
+
+
 # ---- quotas ----
 
 
