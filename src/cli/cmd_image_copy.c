@@ -63,9 +63,10 @@ static struct err *attached_from_registry(
 static struct err *from_file(struct copy *k, const struct place *p, struct descriptor *out)
 {
 	struct vec names = VEC_OF(struct stored_image);
+	const struct image_choice choice = {p->name, p->digest};
 	/* the store needs a name to keep it by until it is where it goes */
 	const struct image_import im = {p->path, "localhost/cooper/import:latest", NULL, k->c->cancel,
-		k->args->referrers ? &k->attached : NULL};
+		k->args->referrers ? &k->attached : NULL, p->format == IMAGE_OCI_LAYOUT ? &choice : NULL};
 	struct err *e = images_import(engine_store(k->eng), &im, &names);
 
 	if (!e && names.len) {
@@ -124,8 +125,8 @@ static struct err *deliver(struct copy *k, const struct place *p, const struct d
 
 	if (p->kind == PLACE_FILE) {
 		TRY(engine_fetch_missing(k->eng, &d->digest, &k->io));
-		return images_export_attached(
-			engine_store(k->eng), d, &k->attached, p->format, p->path, k->c->cancel);
+		const struct image_copy copy = {d, &k->attached, p->name, p->format, p->path, k->c->cancel};
+		return images_copy_to_file(engine_store(k->eng), &copy);
 	}
 	if (p->kind == PLACE_STORE)
 		return images_set_name(engine_store(k->eng), &p->ref, d, "copied");
@@ -146,16 +147,21 @@ static struct err *copy_image(struct copy *k, const char *from, const char *to)
 	if (!e && k->args->referrers && dst.kind == PLACE_STORE)
 		e = err_hint(err_new(ERR_UNSUPPORTED, "the store keeps images without their referrers"),
 			"copy to a registry, a layout or an oci-archive");
+	if (!e && digest_is_set(&dst.digest))
+		e = err_hint(err_new(ERR_USAGE, "%s: an image is not put at a digest", to),
+			"name it: oci:DIR:NAME");
 	if (!e)
 		e = fetch(k, &src, from, &d);
 	if (!e)
 		e = deliver(k, &dst, &d);
+	/* Where the image itself goes to the standard output, nothing else does. */
+	const bool silent = dst.kind == PLACE_FILE && cstr_eq(dst.path, "-");
+	if (!e && !silent)
+		fprintf(k->c->out, "copied %s to %s\n", digest_text(&d.digest, text), to);
+	if (!e && k->attached.len && !silent)
+		fprintf(k->c->out, "copied %zu attached to it\n", k->attached.len);
 	place_fini(&src);
 	place_fini(&dst);
-	if (!e && !(dst.kind == PLACE_FILE && cstr_eq(dst.path, "-")))
-		fprintf(k->c->out, "copied %s to %s\n", digest_text(&d.digest, text), to);
-	if (!e && k->attached.len && !(dst.kind == PLACE_FILE && cstr_eq(dst.path, "-")))
-		fprintf(k->c->out, "copied %zu attached to it\n", k->attached.len);
 	return e;
 }
 
@@ -183,9 +189,12 @@ const struct command cmd_image_copy = {
 	.name = "image copy",
 	.summary = "copy an image between registries, the store and files",
 	.operands = "SOURCE DESTINATION",
-	.details = "Places: docker://REF (a registry), store:REF, oci:DIR, oci-archive:FILE, "
+	.details = "Places: docker://REF (a registry), store:REF, oci:DIR[:NAME], oci-archive:FILE, "
 		   "docker-archive:FILE. A plain REF is the store's image "
-		   "of that name, else the registry's; as a destination it is the registry.",
+		   "of that name, else the registry's; as a destination it is the registry. "
+		   "oci: is an image layout, which is added to; an image of that NAME is replaced. As a "
+		   "source without NAME it must hold one image; oci:DIR@DIGEST is another way to say which. "
+		   "DIR ends at the first colon.",
 	.min = 2,
 	.max = 2,
 	.options = options,

@@ -2,7 +2,8 @@
 /*
  * Where an image is or goes, as people write it:
  *   docker://REF  a registry      store:REF            this machine's store
- *   oci:DIR       a layout        oci-archive:FILE     docker-archive:FILE
+ *   oci:DIR[:NAME], oci:DIR@DIGEST                     a layout and which image of it
+ *   oci-archive:FILE              docker-archive:FILE
  *   REF           as a source: the store if it has that name, else the registry; as a destination: the
  * registry
  */
@@ -18,7 +19,9 @@ enum place_kind { PLACE_ANY, PLACE_REGISTRY, PLACE_STORE, PLACE_FILE };
 struct place {
 	enum place_kind kind;
 	enum image_format format; /* FILE */
-	const char *path;         /* FILE; borrowed from the text */
+	char *path;               /* FILE */
+	char *name;               /* of an image of a layout; NULL: none */
+	struct digest digest;     /* the same; unset: none */
 	struct reference ref;     /* the others */
 };
 MUST_USE struct err *place_parse(const char *text, struct place *out);

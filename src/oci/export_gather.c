@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
 #include "base/mem.h"
-#include "oci/export_internal.h"
+#include "oci/layout_internal.h"
 
 #include <stdlib.h>
 
@@ -10,6 +10,9 @@
 void export_set_fini(struct export_set *set)
 {
 	vec_fini(&set->blobs);
+	for (size_t i = 0; i < set->entries.len; i++)
+		descriptor_fini(vec_at(&set->entries, i));
+	vec_fini(&set->entries);
 	buf_fini(&set->index);
 	buf_fini(&set->docker_manifest);
 }
@@ -78,56 +81,50 @@ static int blob_cmp(const void *a, const void *b)
 
 /* Into the set and as an entry of index.json: a referrer as it stands in lists of them, others under their
  * tag. */
-static struct err *add_attached(struct export_set *set, const struct attached *a, struct vec *entries)
+static struct err *add_attached(struct export_set *set, const struct attached *a)
 {
 	TRY(gather(set, &a->manifest.digest, 0));
-	struct descriptor *entry = vec_push(entries);
+	struct descriptor *entry = vec_push(&set->entries);
 	descriptor_copy(&a->manifest, entry);
 	if (!a->tag)
 		return NULL;
 	AUTO_JSON json_t *annotations = json_object();
-	json_set_text(annotations, "org.opencontainers.image.ref.name", a->tag);
+	json_set_text(annotations, ANNOTATION_REF_NAME, a->tag);
 	mem_freep(&entry->annotations);
 	entry->annotations = json_dump(annotations, true);
 	return NULL;
 }
 
-static void write_index(struct export_set *set, const struct vec *entries)
+/* How the image is called in index.json: text of annotations or NULL. Caller frees. */
+static char *image_annotations(const struct export_set *set, const struct reference *name)
 {
-	AUTO_FREE char *index = index_write(vec_at(entries, 0), entries->len, NULL);
-	buf_adds(&set->index, index);
+	if (!name && !set->ref_name)
+		return NULL;
+	AUTO_JSON json_t *annotations = json_object();
+	if (name) {
+		struct reference plain = *name;
+		plain.digest = (struct digest){0};
+		AUTO_FREE char *full = reference_text(name->tag ? &plain : name);
+		json_set_text(annotations, "io.containerd.image.name", full);
+	}
+	json_set_text(annotations, ANNOTATION_REF_NAME, set->ref_name ? set->ref_name : name->tag);
+	return json_dump(annotations, true);
 }
 
 struct err *export_gather_oci(
 	struct export_set *set, const struct descriptor *image, const struct reference *name)
 {
 	TRY(gather(set, &image->digest, 0));
-	struct descriptor entry = {.digest = image->digest, .size = image->size};
-	snprintf(entry.media_type, sizeof(entry.media_type), "%s", image->media_type);
-	AUTO_JSON json_t *annotations = json_object();
-	AUTO_FREE char *text = NULL;
-	AUTO_FREE char *full = NULL;
-	if (name) {
-		struct reference plain = *name;
-		plain.digest = (struct digest){0};
-		full = reference_text(name->tag ? &plain : name);
-		json_set_text(annotations, "io.containerd.image.name", full);
-		json_set_text(annotations, "org.opencontainers.image.ref.name", name->tag);
-		text = json_dump(annotations, true);
-		entry.annotations = text;
-	}
-	struct vec entries = VEC_OF(struct descriptor);
-	struct err *e = NULL;
-	descriptor_copy(&entry, vec_push(&entries));
-	for (size_t i = 0; set->attached && i < set->attached->len && !e; i++)
-		e = add_attached(set, vec_at(set->attached, i), &entries);
-	if (!e)
-		write_index(set, &entries);
-	for (size_t i = 0; i < entries.len; i++)
-		descriptor_fini(vec_at(&entries, i));
-	vec_fini(&entries);
+	struct descriptor *entry = vec_push(&set->entries);
+	*entry = (struct descriptor){.digest = image->digest, .size = image->size};
+	snprintf(entry->media_type, sizeof(entry->media_type), "%s", image->media_type);
+	entry->annotations = image_annotations(set, name);
+	for (size_t i = 0; set->attached && i < set->attached->len; i++)
+		TRY(add_attached(set, vec_at(set->attached, i)));
+	AUTO_FREE char *index = index_write(vec_at(&set->entries, 0), set->entries.len, NULL);
+	buf_adds(&set->index, index);
 	vec_sort(&set->blobs, blob_cmp);
-	return e;
+	return NULL;
 }
 
 /* A docker-archive is of one image: of an index, this machine's. */

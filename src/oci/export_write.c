@@ -8,14 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define OCI_LAYOUT "{\"imageLayoutVersion\":\"1.0.0\"}"
 #define COPY_SIZE (256u << 10)
 
-/*
- * The bytes of a blob from fd to sink, hashed on the way: what leaves the store under a digest has it. The
- * error comes after the bytes, so the caller must be able to drop what it wrote.
- */
-static struct err *send_blob(
+struct err *export_send_blob(
 	struct export_set *set, const struct digest *d, int fd, uint64_t size, byte_sink *sink, void *ctx)
 {
 	AUTO(hasher_freep) struct hasher *h = hasher_new(d->algo);
@@ -61,7 +56,7 @@ static struct err *copy_blob(struct export_set *set, int dirfd, const struct exp
 	TRY(dir_make_all(dirfd, dir, 0755));
 	TRY(store_blob_open(set->s, &b->digest, &in, &size));
 	TRY(file_open(dirfd, path, O_WRONLY | O_CREAT | O_EXCL, 0644, &out));
-	return send_blob(set, &b->digest, in, size, to_fd, &out);
+	return export_send_blob(set, &b->digest, in, size, to_fd, &out);
 }
 
 static struct err *write_file(int dirfd, const char *path, const void *p, size_t len)
@@ -103,7 +98,7 @@ static struct err *tar_blob(
 	uint64_t size = 0;
 	TRY(store_blob_open(set->s, d, &fd, &size));
 	TRY(tar_writer_file(w, path, size, 0));
-	return send_blob(set, d, fd, size, to_tar, w);
+	return export_send_blob(set, d, fd, size, to_tar, w);
 }
 
 static struct err *oci_members(struct export_set *set, struct tar_writer *w)

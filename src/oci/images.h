@@ -63,14 +63,20 @@ MUST_USE struct err *images_layers(
  * plain root file system tar. name: what to call it (required for a root file system tar; else NULL takes the
  * archive's own names). platform: of a root file system tar, NULL: this machine's. Names that were set are
  * appended to names (vec of struct stored_image). Everything is verified; nothing is named on error. */
+struct image_choice {
+	const char *ref_name; /* as index.json calls it; NULL: not by name */
+	struct digest digest; /* of an entry of index.json or of a manifest in one; unset: not by digest */
+};
 struct image_import {
 	const char *path;
 	const char *name;
 	const char *platform;
 	const struct cancel *cancel;
 	/* vec of struct attached, what it is about before it: gets what a layout holds that is attached to
-	 * its images. NULL: it is passed over. */
+	 * the image that name is set for. NULL: it is passed over. */
 	struct vec *attached;
+	/* Which image of a layout is meant, with a name. NULL, or neither in it: it must hold one only. */
+	const struct image_choice *choice;
 };
 MUST_USE struct err *images_import(struct store *s, const struct image_import *im, struct vec *names);
 
@@ -95,12 +101,26 @@ MUST_USE struct err *images_import_stream(
 	struct store *s, const struct image_stream *in, struct descriptor *manifest);
 
 enum image_format { IMAGE_OCI_LAYOUT, IMAGE_OCI_ARCHIVE, IMAGE_DOCKER_ARCHIVE };
-/* Write an image whose blobs are all in the store to path (a directory for the layout). Nothing half-written
- * stays: made beside it and renamed. */
+/* Write an image whose blobs are all in the store to path (a directory for the layout), in the place of what
+ * is there. Nothing half-written stays: made beside it and renamed. */
 MUST_USE struct err *images_export(struct store *s, const struct descriptor *image,
 	const struct reference *name, enum image_format format, const char *path,
 	const struct cancel *cancel);
-/* With what is attached to it (vec of struct attached, in the store too). ERR_UNSUPPORTED for a
- * docker-archive. */
-MUST_USE struct err *images_export_attached(struct store *s, const struct descriptor *image,
-	const struct vec *attached, enum image_format format, const char *path, const struct cancel *cancel);
+
+struct image_copy {
+	const struct descriptor *image;
+	const struct vec *attached; /* of struct attached, in the store too; NULL: none */
+	const char *ref_name;       /* what a layout calls it; NULL: nothing */
+	enum image_format format;
+	const char *path;
+	const struct cancel *cancel;
+};
+/*
+ * The same with what is attached to it, and a layout is added to: its other images stay, one of the same
+ * ref_name is replaced, blobs that are there in the right size are not written. Several may add to one at
+ * once, other processes too, where its file system can lock directories. A failure leaves the layout as it
+ * was; a kill, a directory ".cooper-*.tmp" in it that the next copy removes, or, in the last moment, blobs
+ * that nothing names.
+ * ERR_EXISTS: what is at path is no layout. ERR_UNSUPPORTED for a docker-archive with attached.
+ */
+MUST_USE struct err *images_copy_to_file(struct store *s, const struct image_copy *c);

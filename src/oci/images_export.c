@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/vec.h"
-#include "oci/export_internal.h"
+#include "oci/layout_internal.h"
 #include "sys/file.h"
 
 #include <errno.h>
@@ -111,11 +111,42 @@ static struct err *check_target(const char *path, enum target *target)
 		"name a new or empty directory");
 }
 
-/* To path, or in the place of what is there. ERR_EXISTS: something came there meanwhile. */
-static struct err *put_in_place(const char *temporary, const char *path, enum target target)
+/* Where the file system cannot exchange: for a moment nothing is at path. */
+static int exchange_in_steps(const char *temporary, const char *path)
+{
+	AUTO_FREE char *aside = beside(path);
+	if (rename(path, aside))
+		return -1;
+	if (rename(temporary, path)) {
+		int sysno = errno;
+		if (rename(aside, path))
+			return -1;
+		errno = sysno;
+		return -1;
+	}
+	return rename(aside, temporary);
+}
+
+static int rename_as(const char *temporary, const char *path, enum target target)
 {
 	unsigned how = target == TARGET_NONE ? RENAME_NOREPLACE : RENAME_EXCHANGE;
 	if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, how) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+		return -1;
+	if (target != TARGET_NONE)
+		return exchange_in_steps(temporary, path);
+	/* Of directories this replaces no more than an empty one. */
+	int r = rename(temporary, path);
+	if (r && errno == ENOTEMPTY)
+		errno = EEXIST;
+	return r;
+}
+
+/* To path, or in the place of what is there. ERR_EXISTS: something came there meanwhile. */
+static struct err *put_in_place(const char *temporary, const char *path, enum target target)
+{
+	if (rename_as(temporary, path, target) == 0)
 		return NULL;
 	struct err *e = err_sys(errno, "writing %s", path);
 	if (err_sysno(e) != EBUSY)
@@ -188,20 +219,33 @@ static struct err *export(struct export_set *set, const struct descriptor *image
 struct err *images_export(struct store *s, const struct descriptor *image, const struct reference *name,
 	enum image_format format, const char *path, const struct cancel *cancel)
 {
-	AUTO(export_set_fini)
-	struct export_set set = {.s = s, .cancel = cancel, .blobs = VEC_OF(struct export_blob)};
+	AUTO(export_set_fini) struct export_set set = EXPORT_SET(s, cancel);
 	return export(&set, image, name, format, path);
 }
 
-struct err *images_export_attached(struct store *s, const struct descriptor *image,
-	const struct vec *attached, enum image_format format, const char *path, const struct cancel *cancel)
+static struct err *add_to_layout(struct export_set *set, const struct image_copy *c)
 {
-	AUTO(export_set_fini)
-	struct export_set set = {
-		.s = s, .cancel = cancel, .attached = attached, .blobs = VEC_OF(struct export_blob)};
-	if (attached->len && format == IMAGE_DOCKER_ARCHIVE)
+	/* "out/" is the directory out. */
+	AUTO_FREE char *path = path_clean(c->path);
+	if (c->ref_name && !layout_ref_name_valid(c->ref_name))
+		return err_hint(err_new(ERR_INVALID, "\"%s\" cannot be the name of an image of a layout",
+					c->ref_name),
+			"letters and digits, between them one of - . _ : @ + / at a time");
+	set->ref_name = c->ref_name;
+	TRY(export_gather_oci(set, c->image, NULL));
+	return layout_add(set, path);
+}
+
+struct err *images_copy_to_file(struct store *s, const struct image_copy *c)
+{
+	AUTO(export_set_fini) struct export_set set = EXPORT_SET(s, c->cancel);
+	set.attached = c->attached;
+	if (c->attached && c->attached->len && c->format == IMAGE_DOCKER_ARCHIVE)
 		return err_hint(
 			err_new(ERR_UNSUPPORTED, "a docker-archive cannot hold what is attached to an image"),
 			"write an oci-archive");
-	return export(&set, image, NULL, format, path);
+	if (c->format != IMAGE_OCI_LAYOUT)
+		return export(&set, c->image, NULL, c->format, c->path);
+	struct err *e = add_to_layout(&set, c);
+	return e ? err_wrap(e, "adding to the layout %s", c->path) : NULL;
 }

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "oci/import_internal.h"
+#include "oci/layout_internal.h"
 #include "sys/file.h"
 
 #include <fcntl.h>
@@ -11,13 +12,16 @@
 #include <string.h>
 
 #define INDEX_DEPTH_MAX 4
+#define INDEXES_MAX 1000
+/* Names that a message lists. */
+#define LISTED_MAX 20
 #define ANNOTATION_NAME "io.containerd.image.name"
-#define ANNOTATION_REF "org.opencontainers.image.ref.name"
 
 struct oci {
 	struct store *s;
 	const struct image_import *im;
-	int dirfd; /* of a layout directory; -1: an archive, whose blobs are in the store already */
+	int dirfd;         /* of a layout directory; -1: an archive, whose blobs are in the store already */
+	struct map *taken; /* digests of manifests that are in, with all they name */
 };
 
 static struct err *store_from(struct store *s, byte_source *source, void *ctx, const struct digest *want,
@@ -39,9 +43,10 @@ static struct err *store_from(struct store *s, byte_source *source, void *ctx, c
 	return store_blob_commit(steal(&w), want, &got);
 }
 
-static struct err *take_from_dir(struct oci *o, const struct digest *d)
+static struct err *take_from_dir(struct oci *o, const struct digest *d, uint64_t size)
 {
 	char hex[DIGEST_TEXT_MAX];
+	struct stat st;
 	AUTO_FREE char *path = mem_printf("blobs/%s/%s", digest_algo_name(d->algo), digest_hex(d, hex));
 	AUTO_FD int fd = -1;
 	struct err *e = root_open(o->dirfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &fd);
@@ -50,6 +55,10 @@ static struct err *take_from_dir(struct oci *o, const struct digest *d)
 		return NULL;
 	}
 	TRY(e);
+	/* Before all of it is read and written. */
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
+		return err_new(ERR_CORRUPT, "%s is not a file of %llu bytes, as its descriptor says", path,
+			(unsigned long long)size);
 	struct fd_source source = {.fd = fd, .what = path};
 	return store_from(o->s, fd_source_read, &source, d, o->im->cancel);
 }
@@ -61,7 +70,7 @@ static struct err *ensure(struct oci *o, const struct descriptor *d, bool option
 	int64_t size = -1;
 	TRY(store_blob_stat(o->s, &d->digest, &size));
 	if (size < 0 && o->dirfd >= 0) {
-		TRY(take_from_dir(o, &d->digest));
+		TRY(take_from_dir(o, &d->digest, d->size));
 		TRY(store_blob_stat(o->s, &d->digest, &size));
 	}
 	*there = size >= 0;
@@ -112,6 +121,9 @@ static struct err *take_manifest(struct oci *o, const struct descriptor *d, int 
 	bool there;
 	if (depth > INDEX_DEPTH_MAX)
 		return err_new(ERR_INVALID, "indexes are nested deeper than %d", INDEX_DEPTH_MAX);
+	/* Indexes that name one index many times, and so on, would have no end. */
+	if (map_has(o->taken, str_c(digest_text(&d->digest, text))))
+		return NULL;
 	TRY(cancel_check(o->im->cancel));
 	TRY(ensure(o, d, false, &there));
 	AUTO_BUF struct buf bytes = {0};
@@ -124,17 +136,29 @@ static struct err *take_manifest(struct oci *o, const struct descriptor *d, int 
 		TRY(take_image(o, &m));
 	else
 		TRY(take_index(o, &m, depth));
-	return images_link_manifest(o->s, &d->digest, &m);
+	TRY(images_link_manifest(o->s, &d->digest, &m));
+	map_set_c(o->taken, digest_text(&d->digest, text), o);
+	return NULL;
 }
 
-/* The name that an entry of index.json carries. May be a tag alone. */
-static void entry_name(const struct descriptor *d, char **out)
+static char *annotation_of(const struct descriptor *d, const char *key)
 {
 	AUTO_JSON json_t *a = d->annotations ? json_loads(d->annotations, 0, NULL) : NULL;
-	const char *s = json_string_value(json_object_get(a, ANNOTATION_NAME));
-	if (!s)
-		s = json_string_value(json_object_get(a, ANNOTATION_REF));
-	*out = mem_strdup(s);
+	return mem_strdup(json_string_value(json_object_get(a, key)));
+}
+
+/* What an entry of index.json is called there. NULL: it has no name. Caller frees. */
+static char *ref_name_of(const struct descriptor *d)
+{
+	return annotation_of(d, ANNOTATION_REF_NAME);
+}
+
+/* The same, with the registry and repository where these are told. */
+static void entry_name(const struct descriptor *d, char **out)
+{
+	*out = annotation_of(d, ANNOTATION_NAME);
+	if (!*out)
+		*out = ref_name_of(d);
 }
 
 static struct err *parse_own_name(const char *name, struct reference *out)
@@ -180,11 +204,29 @@ static struct err *peek(struct oci *o, const struct descriptor *d, struct manife
 	return manifest_parse(buf_str(&bytes), d->media_type, out);
 }
 
+/* What is attached to an image, as index.json has it. */
+struct candidate {
+	const struct descriptor *d;
+	struct digest subject;
+	char *tag;
+	size_t next; /* one more than the index of another of the same subject; 0: none */
+};
+
 /* What the entries of index.json are: some write every manifest there that they have. */
 struct parts {
 	struct vec children; /* of struct digest: what entries that are indexes name */
 	struct vec images;   /* of struct descriptor, borrowed parts */
+	struct vec attached; /* of struct candidate */
 };
+
+static void parts_fini(struct parts *p)
+{
+	for (size_t i = 0; i < p->attached.len; i++)
+		mem_freep(&((struct candidate *)vec_at(&p->attached, i))->tag);
+	vec_fini(&p->children);
+	vec_fini(&p->images);
+	vec_fini(&p->attached);
+}
 
 static struct err *list_children(struct oci *o, const struct manifest *index, struct vec *out)
 {
@@ -218,19 +260,11 @@ static void describe(const struct descriptor *d, const struct manifest *m, struc
 	memcpy(out->media_type, m->media_type, sizeof(out->media_type));
 }
 
-static struct err *take_attached(
-	struct oci *o, const struct descriptor *d, const struct digest *subject, const char *tag)
+static void add_candidate(
+	struct parts *parts, const struct descriptor *d, const struct digest *subject, const char *tag)
 {
-	AUTO(manifest_fini) struct manifest m = {0};
-	bool there = false;
-	if (!o->im->attached)
-		return NULL;
-	TRY(take_manifest(o, d, 0));
-	TRY(peek(o, d, &m, &there));
-	struct attached *a = vec_push(o->im->attached);
-	*a = (struct attached){.subject = *subject, .tag = mem_strdup(tag)};
-	describe(d, &m, &a->manifest);
-	return NULL;
+	struct candidate *c = vec_push(&parts->attached);
+	*c = (struct candidate){.d = d, .subject = *subject, .tag = mem_strdup(tag)};
 }
 
 /* An image of its own, part of one, or attached to one: by its tag, or when it has no name, by its subject.
@@ -242,47 +276,211 @@ static struct err *sort_entry(struct oci *o, const struct descriptor *d, struct 
 	struct digest subject;
 	bool there = false;
 	entry_name(d, &own);
-	if (own && attached_tag_parse(own, &subject))
-		return take_attached(o, d, &subject, own);
+	if (own && attached_tag_parse(own, &subject)) {
+		add_candidate(parts, d, &subject, own);
+		return NULL;
+	}
 	if (!own)
 		TRY(peek(o, d, &m, &there));
 	if (m.has_subject)
-		return take_attached(o, d, &m.subject.digest, NULL);
-	if (own || !is_child(&parts->children, &d->digest))
+		add_candidate(parts, d, &m.subject.digest, NULL);
+	else if (own || !is_child(&parts->children, &d->digest))
 		vec_push_copy(&parts->images, d);
 	return NULL;
 }
 
-static struct err *one_image_only(const struct oci *o, const struct vec *images)
+static struct err *sort_entries(struct oci *o, const struct manifest *index, struct parts *parts)
 {
-	const struct descriptor *first = vec_at(images, 0);
-	for (size_t i = 1; i < images->len; i++) {
-		const struct descriptor *d = vec_at(images, i);
+	if (index->entries.len == 1) { /* then it is the image, whatever it is about */
+		vec_push_copy(&parts->images, vec_at(&index->entries, 0));
+		return NULL;
+	}
+	TRY(list_children(o, index, &parts->children));
+	for (size_t i = 0; i < index->entries.len; i++)
+		TRY(sort_entry(o, vec_at(&index->entries, i), parts));
+	return NULL;
+}
+
+/* ---- which image ---- */
+
+/* For a message: the names there are, of what has none the digest. Caller frees. */
+static char *list_images(const struct parts *parts)
+{
+	AUTO_BUF struct buf text = {0};
+	for (size_t i = 0; i < parts->images.len && i < LISTED_MAX; i++) {
+		const struct descriptor *d = vec_at(&parts->images, i);
+		char digest[DIGEST_TEXT_MAX];
+		AUTO_FREE char *name = ref_name_of(d);
+		if (name)
+			cstr_make_visible(name);
+		buf_adds(&text, i ? ", " : "");
+		buf_adds(&text, name ? name : digest_text(&d->digest, digest));
+	}
+	if (parts->images.len > LISTED_MAX)
+		buf_adds(&text, ", ...");
+	return buf_steal(&text);
+}
+
+static struct err *several(const struct oci *o, const struct parts *parts)
+{
+	AUTO_FREE char *names = list_images(parts);
+	if (o->im->choice)
+		return err_hint(
+			err_new(ERR_INVALID, "the layout holds several images, and one is meant: %s", names),
+			"oci:DIR:NAME or oci:DIR@DIGEST says which");
+	return err_hint(err_new(ERR_INVALID, "the archive holds several images, not one to be called %s: %s",
+				o->im->name, names),
+		"leave the name out to take them by the names in the archive");
+}
+
+static struct err *only_image(const struct oci *o, const struct parts *parts, struct descriptor *out)
+{
+	if (parts->images.len == 0)
+		return err_new(ERR_INVALID, "index.json names no image");
+	const struct descriptor *first = vec_at(&parts->images, 0);
+	for (size_t i = 1; i < parts->images.len; i++) {
+		const struct descriptor *d = vec_at(&parts->images, i);
 		if (!digest_eq(&d->digest, &first->digest))
-			return err_hint(err_new(ERR_INVALID,
-						"the archive holds several images, not one to be called %s",
-						o->im->name),
-				"leave the name out to take them by the names in the archive");
+			return several(o, parts);
+	}
+	descriptor_copy(first, out);
+	return NULL;
+}
+
+static struct err *no_such(const struct parts *parts, const char *wanted)
+{
+	AUTO_FREE char *names = list_images(parts);
+	return err_hint(err_new(ERR_NOT_FOUND, "the layout holds no image %s", wanted), "it holds %s",
+		*names ? names : "none");
+}
+
+static struct err *image_by_name(
+	const struct manifest *index, const struct parts *parts, const char *want, struct descriptor *out)
+{
+	const struct descriptor *found = NULL;
+	for (size_t i = 0; i < index->entries.len; i++) {
+		const struct descriptor *d = vec_at(&index->entries, i);
+		AUTO_FREE char *name = ref_name_of(d);
+		if (!cstr_eq(name, want))
+			continue;
+		if (found && !digest_eq(&found->digest, &d->digest)) {
+			char one[DIGEST_TEXT_MAX], two[DIGEST_TEXT_MAX];
+			return err_hint(
+				err_new(ERR_INVALID, "the layout calls several images %s: %s, %s", want,
+					digest_text(&found->digest, one), digest_text(&d->digest, two)),
+				"oci:DIR@DIGEST says which");
+		}
+		found = d;
+	}
+	if (!found)
+		return no_such(parts, want);
+	descriptor_copy(found, out);
+	return NULL;
+}
+
+/* In the index or in those it names; seen: indexes that were looked through. */
+static struct err *find_digest(struct oci *o, const struct manifest *index, const struct digest *want,
+	struct map *seen, struct descriptor *out)
+{
+	for (size_t i = 0; i < index->entries.len; i++) {
+		const struct descriptor *d = vec_at(&index->entries, i);
+		if (!digest_eq(&d->digest, want))
+			continue;
+		descriptor_copy(d, out);
+		return NULL;
+	}
+	for (size_t i = 0; i < index->entries.len && !digest_is_set(&out->digest); i++) {
+		const struct descriptor *d = vec_at(&index->entries, i);
+		AUTO(manifest_fini) struct manifest m = {0};
+		char text[DIGEST_TEXT_MAX];
+		bool there = false;
+		if (!media_type_is_index(d->media_type) ||
+			map_has(seen, str_c(digest_text(&d->digest, text))))
+			continue;
+		if (map_len(seen) >= INDEXES_MAX)
+			return err_new(ERR_INVALID, "the layout holds more than %d indexes", INDEXES_MAX);
+		map_set_c(seen, text, seen);
+		TRY(peek(o, d, &m, &there));
+		if (m.kind == MANIFEST_INDEX)
+			TRY(find_digest(o, &m, want, seen, out));
 	}
 	return NULL;
 }
 
-static struct err *take_parts(
+static struct err *image_by_digest(struct oci *o, const struct manifest *index, const struct parts *parts,
+	const struct digest *want, struct descriptor *out)
+{
+	AUTO(map_freep) struct map *seen = map_new(NULL);
+	char text[DIGEST_TEXT_MAX];
+	TRY(find_digest(o, index, want, seen, out));
+	return digest_is_set(&out->digest) ? NULL : no_such(parts, digest_text(want, text));
+}
+
+static struct err *choose(
+	struct oci *o, const struct manifest *index, const struct parts *parts, struct descriptor *out)
+{
+	const struct image_choice *c = o->im->choice;
+	if (c && c->ref_name)
+		return image_by_name(index, parts, c->ref_name, out);
+	if (c && digest_is_set(&c->digest))
+		return image_by_digest(o, index, parts, &c->digest, out);
+	return only_image(o, parts, out);
+}
+
+/* ---- all of it ---- */
+
+static struct err *take_candidate(struct oci *o, const struct candidate *c)
+{
+	AUTO(manifest_fini) struct manifest m = {0};
+	bool there = false;
+	TRY(take_manifest(o, c->d, 0));
+	TRY(peek(o, c->d, &m, &there));
+	struct attached *a = vec_push(o->im->attached);
+	*a = (struct attached){.subject = c->subject, .tag = mem_strdup(c->tag)};
+	describe(c->d, &m, &a->manifest);
+	return NULL;
+}
+
+/* What is about the manifests that were taken, and about that, and so on. */
+static struct err *take_attached(struct oci *o, struct parts *parts)
+{
+	AUTO(map_freep)
+	struct map *about = map_new(NULL); /* subject -> one more than the place of the first */
+	char text[DIGEST_TEXT_MAX];
+	for (size_t i = parts->attached.len; i-- > 0;) {
+		struct candidate *c = vec_at(&parts->attached, i);
+		digest_text(&c->subject, text);
+		c->next = (uintptr_t)map_get_c(about, text);
+		map_set_c(about, text, (void *)(uintptr_t)(i + 1));
+	}
+	size_t at = 0;
+	struct str taken;
+	void *value;
+	while (map_next(o->taken, &at, &taken, &value)) {
+		size_t n = (uintptr_t)map_get(about, taken);
+		while (n) {
+			const struct candidate *c = vec_at(&parts->attached, n - 1);
+			TRY(take_candidate(o, c));
+			n = c->next;
+		}
+	}
+	return NULL;
+}
+
+static struct err *take_chosen(
 	struct oci *o, const struct manifest *index, struct parts *parts, struct vec *names)
 {
-	bool alone = index->entries.len == 1; /* then it is the image, whatever it is about */
-	if (alone)
-		vec_push_copy(&parts->images, vec_at(&index->entries, 0));
-	else
-		TRY(list_children(o, index, &parts->children));
-	for (size_t i = 0; i < index->entries.len && !alone; i++)
-		TRY(sort_entry(o, vec_at(&index->entries, i), parts));
+	AUTO(descriptor_fini) struct descriptor chosen = {0};
+	TRY(choose(o, index, parts, &chosen));
+	TRY(take_entry(o, &chosen, names));
+	return o->im->attached ? take_attached(o, parts) : NULL;
+}
+
+static struct err *take_named(struct oci *o, const struct parts *parts, struct vec *names)
+{
 	if (parts->images.len == 0)
 		return err_new(ERR_INVALID, "index.json names no image");
-	if (o->im->name)
-		TRY(one_image_only(o, &parts->images));
-	size_t count = o->im->name ? 1 : parts->images.len;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < parts->images.len; i++)
 		TRY(take_entry(o, vec_at(&parts->images, i), names));
 	return NULL;
 }
@@ -290,14 +488,19 @@ static struct err *take_parts(
 static struct err *take_all(struct oci *o, struct str index_json, struct vec *names)
 {
 	AUTO(manifest_fini) struct manifest index = {0};
+	AUTO(parts_fini)
+	struct parts parts = {
+		.children = VEC_OF(struct digest),
+		.images = VEC_OF(struct descriptor),
+		.attached = VEC_OF(struct candidate),
+	};
+	AUTO(map_freep) struct map *taken = map_new(NULL);
 	struct err *e = manifest_parse(index_json, MEDIA_OCI_INDEX, &index);
 	if (e)
 		return err_wrap(e, "index.json");
-	struct parts parts = {.children = VEC_OF(struct digest), .images = VEC_OF(struct descriptor)};
-	e = take_parts(o, &index, &parts, names);
-	vec_fini(&parts.children);
-	vec_fini(&parts.images);
-	return e;
+	o->taken = taken;
+	TRY(sort_entries(o, &index, &parts));
+	return o->im->name ? take_chosen(o, &index, &parts, names) : take_named(o, &parts, names);
 }
 
 /* blobs/<algorithm>/<hex> or not a blob. */

@@ -351,3 +351,12 @@ void dir_lock(int dirfd)
 	while (syscall(SYS_flock, dirfd, LOCK_EX) < 0 && errno == EINTR)
 		continue;
 }
+
+bool dir_try_lock(int dirfd)
+{
+	long r;
+	do
+		r = syscall(SYS_flock, dirfd, LOCK_EX | LOCK_NB);
+	while (r < 0 && errno == EINTR);
+	return r == 0;
+}

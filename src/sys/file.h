@@ -37,6 +37,8 @@ MUST_USE struct err *file_sync_dir(int dirfd, const char *path);
 /* Waits until no other process has the directory locked; closing dirfd lets it go. Where the file system
  * locks no directories, as some of networks, nothing happens. */
 void dir_lock(int dirfd);
+/* Does not wait: true when it is locked now, false when another has it locked or nothing can be. */
+bool dir_try_lock(int dirfd);
 /* False with success when absent. */
 MUST_USE struct err *file_exists(int dirfd, const char *path, bool *out);
 /* mkdir -p; existing directories are left alone. */

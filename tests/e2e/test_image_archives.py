@@ -155,8 +155,7 @@ def test_a_layout_into_an_empty_directory_that_cannot_be_replaced(bare, busybox_
     before = here.stat().st_ino
     bare("image", "copy", "store:a:1", "oci:.", cwd=here)
     assert sorted(os.listdir(here)) == ["blobs", "index.json", "oci-layout"] and here.stat().st_ino == before
-    again = bare("image", "copy", "store:a:1", "oci:.", cwd=here, code=1)
-    assert "name a directory in it" in again.err
+    bare("image", "copy", "store:a:1", "oci:.", cwd=here)
     assert sorted(os.listdir(here)) == ["blobs", "index.json", "oci-layout"]
     bare("image", "import", here, "--name", "b:1")
     with tmpfs(tmp_path / "small", "512k") as small:
