@@ -26,6 +26,7 @@ struct copy {
 	struct engine *eng;
 	const struct copy_args *args;
 	struct platform want;
+	bool to_store; /* where an image must be whole */
 	struct transfer_io io;
 	struct vec attached; /* of struct attached */
 };
@@ -47,7 +48,8 @@ static struct err *from_registry(struct copy *k, const struct reference *ref, st
 	struct remote *remote = NULL;
 
 	TRY(engine_remote(k->eng, &remote));
-	TRY(remote_pull(remote, ref, &k->want, k->args->all, &k->io, out));
+	const struct remote_pull_options how = {&k->want, k->args->all, !k->to_store};
+	TRY(remote_pull(remote, ref, &how, &k->io, out));
 	return narrow(k, out);
 }
 
@@ -150,6 +152,7 @@ static struct err *copy_image(struct copy *k, const char *from, const char *to)
 	if (!e && digest_is_set(&dst.digest))
 		e = err_hint(err_new(ERR_USAGE, "%s: an image is not put at a digest", to),
 			"name it: oci:DIR:NAME");
+	k->to_store = dst.kind == PLACE_STORE;
 	if (!e)
 		e = fetch(k, &src, from, &d);
 	if (!e)

@@ -62,6 +62,19 @@ static struct err *fetch_blob(struct engine *e, const struct descriptor *d, cons
 
 #define INDEX_DEPTH_MAX 4
 
+/* As everywhere a layer that may not be distributed may be absent. */
+static struct err *fetch_layer(struct engine *e, const struct descriptor *d, const struct transfer_io *io)
+{
+	struct err *failure = fetch_blob(e, d, io);
+	if (!failure || err_kind(failure) == ERR_CANCELED || !media_type_is_foreign_layer(d->media_type))
+		return failure;
+	AUTO_FREE char *text = err_text(failure);
+	event_warn(io->events, (struct source_range){0},
+		"a layer that may not be distributed is left out: %s", text);
+	err_ignore(failure, "who takes the image gets it where the layer says");
+	return NULL;
+}
+
 static struct err *fetch_missing(
 	struct engine *e, const struct digest *manifest, const struct transfer_io *io, int depth)
 {
@@ -70,14 +83,21 @@ static struct err *fetch_missing(
 
 	TRY(store_blob_read(e->store, manifest, MANIFEST_MAX, &bytes));
 	struct err *failure = manifest_parse(buf_str(&bytes), NULL, &m);
-	if (!failure && m.kind == MANIFEST_IMAGE)
+	if (failure) {
+		char text[DIGEST_TEXT_MAX];
+		return err_wrap(failure, "%s", digest_text(manifest, text));
+	}
+	if (m.kind == MANIFEST_IMAGE)
 		failure = fetch_blob(e, &m.config, io);
 	for (size_t i = 0; !failure && i < m.entries.len; i++) {
 		const struct descriptor *d = vec_at(&m.entries, i);
-		if (m.kind == MANIFEST_IMAGE)
-			failure = fetch_blob(e, d, io);
+		/* Caches of BuildKit have layers as entries of an index. */
+		if (m.kind == MANIFEST_IMAGE || !media_type_is_manifest(d->media_type))
+			failure = fetch_layer(e, d, io);
 		else if (depth < INDEX_DEPTH_MAX)
 			failure = fetch_missing(e, &d->digest, io, depth + 1);
+		else
+			failure = err_new(ERR_INVALID, "indexes are nested deeper than %d", INDEX_DEPTH_MAX);
 	}
 	manifest_fini(&m);
 	return failure;

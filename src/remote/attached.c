@@ -160,7 +160,8 @@ static struct err *take(
 	struct descriptor top = {0};
 	char text[DIGEST_TEXT_MAX];
 	bool another = false;
-	TRY(remote_pull(g->remote, &from, NULL, true, g->io, &top));
+	const struct remote_pull_options all = {.all_platforms = true, .without_foreign = true};
+	TRY(remote_pull(g->remote, &from, &all, g->io, &top));
 	if (!tag)
 		TRY(is_about_another(g, subject, &top.digest, &another));
 	if (another) {

@@ -285,8 +285,12 @@ static struct err *fetch_route(struct fetch *f, const struct route *route)
 /* Layers that may not be distributed name where they are. No credentials go there. */
 static struct err *fetch_url(struct fetch *f, const struct route *route, const char *url)
 {
-	const struct call c = {
-		.endpoint = route->endpoint, .method = "GET", .path = url, .foreign = true, .io = f->io};
+	const struct call c = {.endpoint = route->endpoint,
+		.method = "GET",
+		.path = url,
+		.foreign = true,
+		.tries = 2,
+		.io = f->io};
 	struct err *e = fetch_at(f, &c);
 	return e ? err_wrap(e, "fetching a foreign layer") : NULL;
 }
@@ -294,15 +298,18 @@ static struct err *fetch_url(struct fetch *f, const struct route *route, const c
 /* Layers whose registry lacks them are asked for where their descriptor says. */
 static struct err *fetch_urls(struct fetch *f, const struct route *origin, struct err *last)
 {
+	AUTO_BUF struct buf tried = {0};
 	for (size_t i = 0; i < f->blob->urls.len && err_kind(last) == ERR_NOT_FOUND; i++) {
 		struct err *e = fetch_url(f, origin, f->blob->urls.ptr[i]);
-		if (!e) {
+		if (!e || err_kind(e) == ERR_CANCELED) {
 			err_free(last);
-			return NULL;
+			return e;
 		}
-		last = err_first(last, e);
+		AUTO_FREE char *text = err_text(e);
+		buf_addf(&tried, "%s%s", tried.len ? "; " : "", text);
+		err_ignore(e, "it is told with what the registry said");
 	}
-	return last;
+	return tried.len ? err_wrap(last, "%s", buf_cstr(&tried)) : last;
 }
 
 static struct err *fetch_routes(struct fetch *f, const struct vec *routes)

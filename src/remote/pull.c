@@ -107,6 +107,7 @@ struct pull {
 	struct vec *routes;
 	struct vec level;  /* of struct descriptor: manifests to fetch */
 	struct vec *blobs; /* of struct descriptor */
+	bool without_foreign;
 };
 
 static struct err *fetch_one_manifest(void *ctx, size_t i, const struct transfer_io *io)
@@ -119,7 +120,16 @@ static struct err *fetch_one_manifest(void *ctx, size_t i, const struct transfer
 static struct err *fetch_one_blob(void *ctx, size_t i, const struct transfer_io *io)
 {
 	struct pull *p = ctx;
-	return fetch_blob_from(p->remote, p->routes, vec_at(p->blobs, i), io);
+	const struct descriptor *d = vec_at(p->blobs, i);
+	struct err *e = fetch_blob_from(p->remote, p->routes, d, io);
+	if (!e || err_kind(e) == ERR_CANCELED || !p->without_foreign ||
+		!media_type_is_foreign_layer(d->media_type))
+		return e;
+	AUTO_FREE char *text = err_text(e);
+	event_warn(io->events, (struct source_range){0},
+		"a layer that may not be distributed is left out: %s", text);
+	err_ignore(e, "who takes the image gets it where the layer says");
+	return NULL;
 }
 
 /* The manifests of p->level are in the store: list what they name; the manifests among it are the next level.
@@ -167,8 +177,8 @@ static struct err *gather_all(struct pull *p, const struct descriptor *top, cons
 	return NULL;
 }
 
-static struct err *pull_all(struct remote *r, const struct reference *ref, const struct platform *want,
-	bool all_platforms, const struct transfer_io *io, struct descriptor *top)
+static struct err *pull_all(struct remote *r, const struct reference *ref,
+	const struct remote_pull_options *how, const struct transfer_io *io, struct descriptor *top)
 {
 	AUTO(routes_fini) struct vec routes = VEC_OF(struct route);
 	AUTO(descriptors_fini) struct vec blobs = VEC_OF(struct descriptor);
@@ -176,15 +186,16 @@ static struct err *pull_all(struct remote *r, const struct reference *ref, const
 		.ref = ref,
 		.routes = &routes,
 		.level = VEC_OF(struct descriptor),
-		.blobs = &blobs};
+		.blobs = &blobs,
+		.without_foreign = how->without_foreign};
 	struct descriptor first = {0}, manifest = {0};
 	TRY(routes_for_pull(r, ref, &routes));
 	struct err *e = NULL;
-	if (all_platforms) {
+	if (how->all_platforms) {
 		TRY(remote_resolve(r, ref, io, &first));
 		e = gather_all(&p, &first, io);
 	} else {
-		TRY(pull_lazy(r, ref, want, io, &first, &manifest));
+		TRY(pull_lazy(r, ref, how->platform, io, &first, &manifest));
 		AUTO(manifest_fini) struct manifest m = {0};
 		e = read_manifest(r->store, &manifest, &m);
 		if (!e)
@@ -198,13 +209,14 @@ static struct err *pull_all(struct remote *r, const struct reference *ref, const
 	return NULL;
 }
 
-struct err *remote_pull(struct remote *r, const struct reference *ref, const struct platform *want,
-	bool all_platforms, const struct transfer_io *io, struct descriptor *top)
+struct err *remote_pull(struct remote *r, const struct reference *ref, const struct remote_pull_options *how,
+	const struct transfer_io *io, struct descriptor *top)
 {
 	struct platform host = {0};
-	if (!want) {
+	struct remote_pull_options all = *how;
+	if (!all.platform) {
 		platform_host(&host);
-		want = &host;
+		all.platform = &host;
 	}
-	return wrap_pull(pull_all(r, ref, want, all_platforms, io ? io : &no_io, top), ref);
+	return wrap_pull(pull_all(r, ref, &all, io ? io : &no_io, top), ref);
 }

@@ -93,9 +93,14 @@ MUST_USE struct err *remote_pull_lazy(struct remote *r, const struct reference *
  * verified; nothing when it is there. */
 MUST_USE struct err *remote_fetch_blob(struct remote *r, const struct reference *ref,
 	const struct descriptor *blob, const struct transfer_io *io);
-/* Everything: for "image copy" and for pulls that want it all. all_platforms: every entry of an index. */
-MUST_USE struct err *remote_pull(struct remote *r, const struct reference *ref, const struct platform *want,
-	bool all_platforms, const struct transfer_io *io, struct descriptor *top);
+/* Everything: for "image copy" and for pulls that want it all. */
+struct remote_pull_options {
+	const struct platform *platform; /* NULL: this machine's */
+	bool all_platforms;              /* every entry of an index */
+	bool without_foreign; /* layers that may not be distributed may stay away, with a warning */
+};
+MUST_USE struct err *remote_pull(struct remote *r, const struct reference *ref,
+	const struct remote_pull_options *how, const struct transfer_io *io, struct descriptor *top);
 /* Push a manifest or index of the store with all it names: HEAD first, mount where another repository of that
  * registry has it, one PUT else. overwrite false: an existing tag with another digest is ERR_EXISTS and the
  * same digest is success (*already set). */

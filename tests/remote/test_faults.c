@@ -63,7 +63,7 @@ static struct err *pull_with(const struct remote_config *cfg)
 	struct remote *r = NULL;
 	struct descriptor top = {0};
 	ok(remote_new(store, cfg, &r));
-	struct err *e = remote_pull(r, &ref, NULL, true, &io, &top);
+	struct err *e = remote_pull(r, &ref, &(struct remote_pull_options){.all_platforms = true}, &io, &top);
 	remote_free(r);
 	return e;
 }
@@ -512,8 +512,9 @@ static void test_cancel(void **state)
 	ok(remote_new(store, NULL, &r));
 	pthread_create(&thread, NULL, cancel_soon, cancel);
 	int64_t start = clock_monotonic();
-	refused(remote_pull(r, &ref, NULL, true, &(struct transfer_io){.cancel = cancel}, &top), ERR_CANCELED,
-		"");
+	refused(remote_pull(r, &ref, &(struct remote_pull_options){.all_platforms = true},
+			&(struct transfer_io){.cancel = cancel}, &top),
+		ERR_CANCELED, "");
 	assert_true(clock_monotonic() - start < 20 * CLOCK_SECOND);
 	pthread_join(thread, NULL);
 }

@@ -59,7 +59,7 @@ static void there_and_back(const char *host, const struct remote_host *settings,
 	ok(remote_push(ra, &image.descriptor, &one, false, &io, &already));
 	assert_true(already);
 	ok(remote_push(ra, &image.descriptor, &two, false, &io, NULL)); /* by mounts */
-	ok(remote_pull(rb, &two, NULL, true, &io, &top));
+	ok(remote_pull(rb, &two, &(struct remote_pull_options){.all_platforms = true}, &io, &top));
 	image_check(b, &image);
 	ok(remote_tags(rb, &one, &io, &tags));
 	assert_int_equal(tags.len, 1);

@@ -164,7 +164,7 @@ static void test_push_and_pull(void **state)
 		ok(remote_fetch_blob(later, NULL, &image.layer_descriptors[i], &io));
 	image_check(b, &image);
 	AUTO(remote_freep) struct remote *whole = remote_over(c, NULL);
-	ok(remote_pull(whole, &ref, NULL, true, &io, &top));
+	ok(remote_pull(whole, &ref, &(struct remote_pull_options){.all_platforms = true}, &io, &top));
 	image_check(c, &image);
 	refused(remote_fetch_blob(later, NULL, &other.layer_descriptors[0], &io), ERR_NOT_FOUND,
 		"no repository is known");
@@ -192,20 +192,21 @@ static void test_index(void **state)
 	struct platform want, odd;
 	ok(platform_parse("linux/arm64", &want));
 	ok(platform_parse("linux/s390x", &odd));
-	ok(remote_pull(rb, &ref, &want, false, &io, &top));
+	ok(remote_pull(rb, &ref, &(struct remote_pull_options){.platform = &want}, &io, &top));
 	assert_true(digest_eq(&top.digest, &index.digest));
 	image_check(b, &other);
 	int64_t size;
 	ok(store_blob_stat(b, &image.descriptor.digest, &size));
 	assert_int_equal(size, -1);
-	refused(remote_pull(rb, &ref, &odd, false, &io, &top), ERR_NOT_FOUND, "linux/amd64, linux/arm64");
+	refused(remote_pull(rb, &ref, &(struct remote_pull_options){.platform = &odd}, &io, &top),
+		ERR_NOT_FOUND, "linux/amd64, linux/arm64");
 	/* What is not here may be pushed on where it is already, and only there. */
 	AUTO(reference_fini) struct reference same = {0}, elsewhere = {0};
 	refer(&same, open_registry.host, "team/multi:v2");
 	refer(&elsewhere, open_registry.host, "team/elsewhere:v2");
 	ok(remote_push(rb, &index, &same, false, &io, NULL));
 	refused(remote_push(rb, &index, &elsewhere, false, &io, NULL), ERR_NOT_FOUND, "for all platforms");
-	ok(remote_pull(rc, &ref, NULL, true, &io, &top));
+	ok(remote_pull(rc, &ref, &(struct remote_pull_options){.all_platforms = true}, &io, &top));
 	image_check(c, &image);
 	image_check(c, &other);
 }
