@@ -62,19 +62,6 @@ static struct err *fetch_blob(struct engine *e, const struct descriptor *d, cons
 
 #define INDEX_DEPTH_MAX 4
 
-/* As everywhere a layer that may not be distributed may be absent. */
-static struct err *fetch_layer(struct engine *e, const struct descriptor *d, const struct transfer_io *io)
-{
-	struct err *failure = fetch_blob(e, d, io);
-	if (!failure || err_kind(failure) == ERR_CANCELED || !media_type_is_foreign_layer(d->media_type))
-		return failure;
-	AUTO_FREE char *text = err_text(failure);
-	event_warn(io->events, (struct source_range){0},
-		"a layer that may not be distributed is left out: %s", text);
-	err_ignore(failure, "who takes the image gets it where the layer says");
-	return NULL;
-}
-
 static struct err *fetch_missing(
 	struct engine *e, const struct digest *manifest, const struct transfer_io *io, int depth)
 {
@@ -93,7 +80,7 @@ static struct err *fetch_missing(
 		const struct descriptor *d = vec_at(&m.entries, i);
 		/* Caches of BuildKit have layers as entries of an index. */
 		if (m.kind == MANIFEST_IMAGE || !media_type_is_manifest(d->media_type))
-			failure = fetch_layer(e, d, io);
+			failure = remote_without_foreign(fetch_blob(e, d, io), d, io);
 		else if (depth < INDEX_DEPTH_MAX)
 			failure = fetch_missing(e, &d->digest, io, depth + 1);
 		else

@@ -117,19 +117,23 @@ static struct err *fetch_one_manifest(void *ctx, size_t i, const struct transfer
 	return remote_fetch_manifest(p->remote, p->ref, vec_at(&p->level, i), io, &got);
 }
 
-static struct err *fetch_one_blob(void *ctx, size_t i, const struct transfer_io *io)
+struct err *remote_without_foreign(struct err *e, const struct descriptor *blob, const struct transfer_io *io)
 {
-	struct pull *p = ctx;
-	const struct descriptor *d = vec_at(p->blobs, i);
-	struct err *e = fetch_blob_from(p->remote, p->routes, d, io);
-	if (!e || err_kind(e) == ERR_CANCELED || !p->without_foreign ||
-		!media_type_is_foreign_layer(d->media_type))
+	if (!e || err_kind(e) == ERR_CANCELED || !media_type_is_foreign_layer(blob->media_type))
 		return e;
 	AUTO_FREE char *text = err_text(e);
 	event_warn(io->events, (struct source_range){0},
 		"a layer that may not be distributed is left out: %s", text);
 	err_ignore(e, "who takes the image gets it where the layer says");
 	return NULL;
+}
+
+static struct err *fetch_one_blob(void *ctx, size_t i, const struct transfer_io *io)
+{
+	struct pull *p = ctx;
+	const struct descriptor *d = vec_at(p->blobs, i);
+	struct err *e = fetch_blob_from(p->remote, p->routes, d, io);
+	return p->without_foreign ? remote_without_foreign(e, d, io) : e;
 }
 
 /* The manifests of p->level are in the store: list what they name; the manifests among it are the next level.

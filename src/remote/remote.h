@@ -93,6 +93,10 @@ MUST_USE struct err *remote_pull_lazy(struct remote *r, const struct reference *
  * verified; nothing when it is there. */
 MUST_USE struct err *remote_fetch_blob(struct remote *r, const struct reference *ref,
 	const struct descriptor *blob, const struct transfer_io *io);
+/* e, that a blob could not be had (consumed; NULL: it could), or NULL after a warning where blob is a layer
+ * that may not be distributed: those may be absent wherever they are copied. */
+MUST_USE struct err *remote_without_foreign(
+	struct err *e, const struct descriptor *blob, const struct transfer_io *io);
 /* Everything: for "image copy" and for pulls that want it all. */
 struct remote_pull_options {
 	const struct platform *platform; /* NULL: this machine's */
