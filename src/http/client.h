@@ -56,8 +56,9 @@ struct http_request {
 	 * response.body (bounded). Before its first call response status and headers are complete. */
 	struct err *(*write_body)(void *ctx, const void *p, size_t len);
 	void *write_ctx;
-	size_t max_body;            /* of response.body; 0: 4 MiB; more is ERR_INVALID */
-	unsigned max_redirects;     /* 0: redirects are returned as they are */
+	size_t max_body;        /* of response.body; 0: 4 MiB; more is ERR_INVALID. Of an answer other than
+				   2xx at most 1 MiB is kept */
+	unsigned max_redirects; /* 0: redirects are returned as they are */
 	bool keep_auth_on_redirect; /* default: Authorization is dropped when the host changes */
 	struct http_trust trust;    /* of the origin of url */
 	/* Of another origin that a redirect leads to: sets *out, which is zeroed; strings stay the callee's

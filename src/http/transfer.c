@@ -11,6 +11,8 @@
 #include <strings.h>
 
 #define BODY_MAX ((size_t)4 << 20)
+/* Of an answer that refuses: the rest is not worth reading. */
+#define REFUSAL_MAX ((size_t)1 << 20)
 #define HEADERS_MAX ((size_t)256 << 10)
 #define RECEIVE_BUFFER (512L << 10)
 #define SEND_BUFFER (1024L << 10)
@@ -62,12 +64,14 @@ static size_t on_header(char *p, size_t size, size_t count, void *ctx)
 
 static size_t keep_body(struct transfer *t, const void *p, size_t len)
 {
+	bool good = is_success(t->r->status);
 	size_t max = t->rq->max_body ? t->rq->max_body : BODY_MAX;
+	max = good || max < REFUSAL_MAX ? max : REFUSAL_MAX;
 	if (t->r->body.len + len <= max) {
 		buf_add(&t->r->body, p, len);
 		return len;
 	}
-	if (is_success(t->r->status)) {
+	if (good) {
 		t->failure = err_new(ERR_INVALID, "the answer is larger than %zu bytes", max);
 	} else {
 		buf_add(&t->r->body, p, max - t->r->body.len);

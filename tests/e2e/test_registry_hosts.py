@@ -204,6 +204,31 @@ def test_settings_of_a_token_server(bare, upstream, authority, settings, tmp_pat
             assert len(front.requests()) > before
 
 
+@pytest.mark.parametrize("way", ["stop", "kill"])
+def test_a_proxy_that_is_renewed_meanwhile(bare, upstream, authority, settings, tmp_path, way):
+    """All streams of HTTP/2 end at once, with or without a word of it, some in the middle of a blob: the pull goes on."""
+    with fp.fault_proxy(upstream.host) as slow:
+        slow.fault("GET", upstream.large, fp.slow(2 << 20), times=-1)
+        with tls_front(tmp_path / "front", slow.host, authority.issue("server")) as front:
+            options = settings({front.host: {"ca": str(authority.ca)}})
+            client = bare.start("image", "copy", f"docker://{front.host}/hosts/many:1", "store:got:1", *options)
+            for _ in range(400):
+                if slow.count(f"GET .*{upstream.large}"):
+                    break
+                time.sleep(0.05)
+            time.sleep(0.3)
+            if way == "kill":
+                front.kill()
+                front.start()
+            else:
+                front.restart()
+            _, said = client.communicate(timeout=120)
+            assert client.returncode == 0, said
+            assert json.loads(bare("image", "inspect", "got:1").out)["digest"] == upstream.digest
+            assert {r["protocol"] for r in front.requests()} >= {"HTTP/2.0"}
+    bare("store", "verify")
+
+
 def test_client_certificates(bare, upstream, authority, settings, tmp_path):
     cert, key = authority.issue("client")
     with tls_front(tmp_path / "front", upstream.host, authority.issue("server"), client_ca=authority.ca) as front:

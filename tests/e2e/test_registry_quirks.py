@@ -289,14 +289,15 @@ def test_an_endless_refusal(bare, reg):
         h.send_header("Content-Type", "text/plain")
         h.end_headers()
         h.close_connection = True
-        for _ in range(64):
+        for _ in range(200):
             h.wfile.write(b"no " * 100_000)
             sent.append(1)
         return True
 
     reg.rules.append(rule)
     pull(bare, reg, "403.*no no no")
-    assert len(sent) < 64
+    # A little is read, and what was on its way.
+    assert len(sent) < 100
 
 
 # ---- what the machine says ----

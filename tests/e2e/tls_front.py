@@ -3,7 +3,9 @@
 
 import contextlib
 import os
+import pathlib
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -43,6 +45,13 @@ class Front:
 
     def stop(self):
         self.proc.terminate()
+        self.proc.wait(20)
+
+    def kill(self):
+        """Without a word to anybody."""
+        workers = pathlib.Path(f"/proc/{self.proc.pid}/task/{self.proc.pid}/children").read_text().split()
+        for pid in (self.proc.pid, *map(int, workers)):
+            os.kill(pid, signal.SIGKILL)
         self.proc.wait(20)
 
     def restart(self):
