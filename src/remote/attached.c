@@ -161,7 +161,16 @@ static struct err *take(
 	char text[DIGEST_TEXT_MAX];
 	bool another = false;
 	const struct remote_pull_options all = {.all_platforms = true, .without_foreign = true};
-	TRY(remote_pull(g->remote, &from, &all, g->io, &top));
+	struct err *e = remote_pull(g->remote, &from, &all, g->io, &top);
+	if (err_kind(e) == ERR_NOT_FOUND && !tag) {
+		AUTO_FREE char *why = err_text(e);
+		event_warn(g->io->events, (struct source_range){0},
+			"the registry lists %s as attached, and does not have it: %s",
+			digest_text(&d->digest, text), why);
+		err_ignore(e, "lists that clients keep name what was deleted");
+		return NULL;
+	}
+	TRY(e);
 	if (!tag)
 		TRY(is_about_another(g, subject, &top.digest, &another));
 	if (another) {

@@ -259,6 +259,16 @@ def test_the_tag_for_referrers_is_the_subject_itself(bare, reg, tmp_path):
     assert len(json.loads((tmp_path / "out" / "index.json").read_text())["manifests"]) == 1
 
 
+def test_a_referrer_that_is_listed_and_gone(bare, reg, tmp_path):
+    image = reg.put_image("a/b", "1")
+    about = reg.put_image("a/b", layers=[b"signature"], subject=image)
+    gone = descriptor(b"{}", MANIFEST)
+    listed = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [gone, about]}).encode()
+    reg.rules.append(lambda h: "/referrers/" in h.path and h.answer(200, {"Content-Type": INDEX}, listed if image["digest"] in h.path else b'{"schemaVersion":2,"manifests":[]}'))
+    done = bare("image", "copy", "--referrers", f"docker://{reg.host}/a/b:1", f"oci:{tmp_path}/out")
+    assert f"lists {gone['digest']} as attached, and does not have it" in done.err and "copied 1 attached" in done.out
+
+
 def test_blobs_come_side_by_side(bare, reg):
     """The first is given when another is asked for."""
     layers = [bytes([n]) * 100 for n in range(4)]
