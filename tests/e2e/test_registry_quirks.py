@@ -111,6 +111,7 @@ def test_foreign_layers_that_were_brought_in_go_along(bare, reg, server):
     assert server.request("GET", f"/v2/to/blobs/{digest}").body == b"layer"
 
 
+@pytest.mark.sanitize
 def test_an_index_of_other_things(bare, reg, tmp_path):
     """Caches of BuildKit list layers; a whole copy has them too."""
     image = reg.put_image("a/b", layers=[b"layer"])
@@ -172,6 +173,7 @@ def test_what_the_challenge_names_is_asked_for(bare, reg):
     assert sorted(asked[0]["scope"]) == ["repository:a/b:pull", "repository:mirror/c:pull"]
 
 
+@pytest.mark.sanitize
 def test_a_refusal_without_a_challenge(bare, reg):
     """Then /v2/ says what is wanted."""
     reg.put_image("a/b", "1")

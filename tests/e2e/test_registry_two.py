@@ -22,6 +22,7 @@ def two(tmp_path):
             server.stop()
 
 
+@pytest.mark.sanitize
 def test_what_one_answers_holds_at_the_other(two):
     one, other = two
     for n in range(20):
