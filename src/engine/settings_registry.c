@@ -146,7 +146,7 @@ static struct err *parse_upstream(
 static struct err *parse_cache(struct registry_policy *p, const struct yaml_node *map, const char *path)
 {
 	static const char *const keys[] = {
-		"upstream", "prefix", "repositories", "tag-ttl", "keep", "timeout", "default", NULL};
+		"upstream", "prefix", "repositories", "tag-ttl", "keep", "size", "timeout", "default", NULL};
 	const char *upstream = NULL, *prefix = NULL;
 
 	TRY(yaml_check_keys(map, path, keys));
@@ -163,6 +163,7 @@ static struct err *parse_cache(struct registry_policy *p, const struct yaml_node
 	TRY(yaml_get_texts(map, "repositories", path, &c->repositories));
 	TRY(get_duration(map, "tag-ttl", path, "off", &c->tag_ttl));
 	TRY(get_duration(map, "keep", path, "forever", &c->keep));
+	TRY(yaml_get_size(map, "size", path, &c->size));
 	TRY(get_duration(map, "timeout", path, NULL, &c->timeout));
 	TRY(yaml_get_bool(map, "default", path, &c->everything_else));
 	const struct yaml_node *at = yaml_get(map, prefix ? "prefix" : "upstream");

@@ -207,6 +207,8 @@ static struct err *collect(struct collection *c, const struct cancel *cancel)
 	TRY(inventory_load(c->s, cancel, &c->v));
 	bool known = c->opt->pinned || !c->policy->pinned_in.len;
 	if (known && any_rule(c->policy))
+		TRY(inventory_load_sizes(&c->v, c->policy));
+	if (known && any_rule(c->policy))
 		retention_choose(&c->v, c->policy, c->opt->pinned);
 	else
 		keep_all(&c->v);

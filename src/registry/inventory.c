@@ -26,6 +26,7 @@ void inventory_fini(struct inventory *v)
 	vec_fini(&v->fresh);
 	map_freep(&v->index);
 	map_freep(&v->copies);
+	map_freep(&v->sizes);
 }
 
 static struct err *add_row(void *ctx, const struct store_record_row *row)

@@ -18,6 +18,7 @@ struct held_manifest {
 	bool tagged;                       /* by any tag */
 	bool named;                        /* by an index of the repository, or its subject is there */
 	const struct registry_cache *copy; /* it is one of an upstream's; NULL: it is not. Set by retention */
+	bool crowded;                      /* a copy for which there is no room; set by retention */
 	bool kept;
 	unsigned level; /* of what goes: greater than that of all that list it */
 };
@@ -29,7 +30,7 @@ struct held_tag {
 	char *value;       /* of its record: another one when it is set again, to the same digest too */
 	int64_t set, told; /* told: when it was set or last asked for, to the hour */
 	const struct registry_cache *copy;
-	bool kept;
+	bool crowded, kept;
 };
 
 struct inventory {
@@ -38,11 +39,14 @@ struct inventory {
 	struct vec manifests, tags;
 	struct map *index;  /* key of a manifest -> its place + 1 */
 	struct vec fresh;   /* of size_t: places of what the last refresh found or saved */
+	struct map *sizes;  /* key of SPACE_BLOB -> its bytes; NULL: nobody needs them */
 	struct map *copies; /* repositories that are copies of an upstream's -> its name */
 };
 void inventory_fini(struct inventory *v);
 /* An unreadable manifest is an error: what it names cannot be known to be unused. */
 MUST_USE struct err *inventory_load(struct store *s, const struct cancel *cancel, struct inventory *out);
+/* Sets sizes, if the policy limits the size of copies. */
+MUST_USE struct err *inventory_load_sizes(struct inventory *v, const struct registry_policy *p);
 /* In a transaction: find the manifests that were put since, or put again, and save them. */
 MUST_USE struct err *inventory_refresh(struct inventory *v);
 /* m stays, with all that it lists and that is about it, and so on; adds what had not been kept to fresh. */
@@ -55,6 +59,8 @@ struct held_manifest *inventory_manifest(
 bool retention_attached(struct str tag, struct digest *subject);
 /* Sets kept of all tags and manifests. */
 void retention_choose(struct inventory *v, const struct registry_policy *p, const struct map *pinned);
+/* retention_size.c: the copies of cache that were asked for since then have room, those before have not. */
+int64_t retention_room_since(const struct inventory *v, const struct registry_cache *cache);
 /* Why a tag that is not kept goes. Caller frees. */
 char *retention_why(const struct registry_policy *p, const struct held_tag *t);
 /* Of a manifest without a tag. */

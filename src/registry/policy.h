@@ -35,6 +35,7 @@ struct registry_cache {
 	struct strvec repositories; /* globs of what may be fetched; none: all */
 	int64_t tag_ttl;            /* how long what a tag stands for is not asked for again */
 	int64_t keep;               /* how long what nobody asks for stays; 0: for ever */
+	uint64_t size;              /* bytes above which what was asked for longest ago goes; 0: no limit */
 	int64_t timeout;            /* how long the upstream may be silent */
 	bool everything_else;       /* also names that are no repository's here are looked for there */
 };

@@ -23,6 +23,7 @@ struct choice {
 	const struct registry_policy *p;
 	const struct map *pinned;
 	int64_t now;
+	struct vec room_since; /* of int64_t, one for each of p->caches */
 	struct map *followers; /* key of a subject's manifest -> struct vec of size_t: manifests about it */
 	struct vec todo;       /* of size_t: kept manifests whose children are to be kept */
 };
@@ -110,23 +111,55 @@ static const struct registry_cache *copy_of(const struct choice *c, struct str r
 	return cache && cstr_eq(map_get(c->v->copies, repository), cache->upstream) ? cache : NULL;
 }
 
-static void find_copies(struct choice *c)
+/* Is there no room for a copy that was asked for at this time? */
+static bool is_crowded(const struct choice *c, const struct registry_cache *cache, int64_t told)
 {
+	size_t at = cache ? (size_t)(cache - (const struct registry_cache *)vec_at(&c->p->caches, 0)) : 0;
+	return cache && told < *(int64_t *)vec_at(&c->room_since, at);
+}
+
+static void find_room(struct choice *c)
+{
+	for (size_t i = 0; i < c->p->caches.len; i++) {
+		const struct registry_cache *cache = vec_at(&c->p->caches, i);
+		int64_t since = cache->size ? retention_room_since(c->v, cache) : INT64_MIN;
+		vec_push_copy(&c->room_since, &since);
+	}
+	for (size_t i = 0; i < c->v->manifests.len; i++) {
+		struct held_manifest *m = vec_at(&c->v->manifests, i);
+		m->crowded = is_crowded(c, m->copy, m->told);
+	}
 	for (size_t i = 0; i < c->v->tags.len; i++) {
 		struct held_tag *t = vec_at(&c->v->tags, i);
-		t->copy = copy_of(c, t->repository);
+		const struct held_manifest *m = inventory_manifest(c->v, t->repository, &t->digest);
+		t->crowded = m ? m->crowded : is_crowded(c, t->copy, t->told);
 	}
+}
+
+static void find_copies(struct choice *c)
+{
 	for (size_t i = 0; i < c->v->manifests.len; i++) {
 		struct held_manifest *m = vec_at(&c->v->manifests, i);
 		m->copy = copy_of(c, m->repository);
 	}
+	for (size_t i = 0; i < c->v->tags.len; i++) {
+		struct held_tag *t = vec_at(&c->v->tags, i);
+		t->copy = copy_of(c, t->repository);
+		/* Who asks for the tag asks for the image. */
+		struct held_manifest *m =
+			t->copy ? inventory_manifest(c->v, t->repository, &t->digest) : NULL;
+		if (m && t->told > m->told)
+			m->told = t->told;
+	}
+	find_room(c);
 }
 
 /* By when it was asked for last, for the rules are about what was set. */
-static bool copy_stays(const struct choice *c, const struct registry_cache *cache, int64_t told)
+static bool copy_stays(const struct choice *c, const struct registry_cache *cache, int64_t told, bool crowded)
 {
-	int64_t keep = cache->keep > c->p->grace ? cache->keep : c->p->grace;
-	return !cache->keep || told >= c->now - keep;
+	if (told >= c->now - c->p->grace)
+		return true;
+	return !crowded && (!cache->keep || told >= c->now - cache->keep);
 }
 
 static void choose_tags(struct choice *c)
@@ -136,7 +169,7 @@ static void choose_tags(struct choice *c)
 		struct held_tag *t = vec_at(&c->v->tags, i);
 		const struct held_tag *next = i + 1 < c->v->tags.len ? t + 1 : NULL;
 		const struct retention_rule *r = t->copy ? NULL : policy_retention(c->p, t->repository);
-		t->kept = t->copy ? copy_stays(c, t->copy, t->told) : !r;
+		t->kept = t->copy ? copy_stays(c, t->copy, t->told, t->crowded) : !r;
 		vec_push_copy(&group, &t);
 		if (next && str_eq(next->repository, t->repository))
 			continue;
@@ -202,7 +235,7 @@ static bool is_root(const struct choice *c, const struct held_manifest *m)
 	if (m->told >= c->now - c->p->grace || is_pinned(c, m->key))
 		return true;
 	if (m->copy)
-		return copy_stays(c, m->copy, m->told);
+		return copy_stays(c, m->copy, m->told, m->crowded);
 	return loose && (!c->p->untagged || m->told >= c->now - c->p->untagged);
 }
 
@@ -276,6 +309,7 @@ void retention_choose(struct inventory *v, const struct registry_policy *p, cons
 		.p = p,
 		.pinned = pinned,
 		.now = clock_now(),
+		.room_since = VEC_OF(int64_t),
 		.followers = map_new(follower_free),
 		.todo = VEC_OF(size_t),
 	};
@@ -285,6 +319,7 @@ void retention_choose(struct inventory *v, const struct registry_policy *p, cons
 	choose_manifests(&c);
 	wait_for_manifests(&c);
 	map_free(c.followers);
+	vec_fini(&c.room_since);
 	vec_fini(&c.todo);
 }
 
@@ -296,10 +331,13 @@ static void age_text(int64_t ns, char out[CLOCK_TEXT_MAX])
 		clock_duration(ns, out);
 }
 
-static char *copy_why(const struct registry_cache *c, int64_t told)
+static char *copy_why(const struct registry_cache *c, int64_t told, bool crowded)
 {
 	char age[CLOCK_TEXT_MAX], limit[CLOCK_TEXT_MAX];
 	age_text(clock_now() - told, age);
+	if (crowded)
+		return mem_printf("a copy from %s that was asked for last %s ago; later ones take all of %s",
+			c->upstream, age, size_text(c->size, limit));
 	age_text(c->keep, limit);
 	return mem_printf("a copy from %s that was asked for last %s ago; such are kept for %s", c->upstream,
 		age, limit);
@@ -308,7 +346,7 @@ static char *copy_why(const struct registry_cache *c, int64_t told)
 char *retention_why_untagged(const struct held_manifest *m)
 {
 	if (m->copy)
-		return copy_why(m->copy, m->told);
+		return copy_why(m->copy, m->told, m->crowded);
 	return mem_strdup(m->named ? "what it belongs to goes" : "nothing names it");
 }
 
@@ -326,7 +364,7 @@ char *retention_why(const struct registry_policy *p, const struct held_tag *t)
 	struct digest subject;
 	const struct retention_rule *r = policy_retention(p, t->repository);
 	if (t->copy)
-		return copy_why(t->copy, t->told);
+		return copy_why(t->copy, t->told, t->crowded);
 	if (retention_attached(t->tag, &subject))
 		return mem_strdup("what it belongs to goes");
 	if (!r)

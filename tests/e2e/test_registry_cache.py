@@ -395,6 +395,37 @@ def test_what_nobody_asks_for_goes(serve, upstream, proxy):
     assert server.request("GET", "/v2/own/app/manifests/1").body == kept
 
 
+def test_what_was_asked_for_longest_ago_goes(serve, upstream, proxy):
+    """With a size: a layer that all share counts once, and what is no copy does not count."""
+    shared, own = os.urandom(400_000), {tag: os.urandom(250_000) for tag in "abc"}
+    for tag, layer in own.items():
+        config = encode({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}, "tag": tag})
+        for data in (config, layer, shared):
+            upstream.push_blob("room/app", data)
+        layers = [descriptor(data, rs.OCI_LAYER) for data in (layer, shared)]
+        upstream.push_manifest("room/app", tag, encode(rs.image_manifest(descriptor(config, rs.OCI_CONFIG), layers)))
+    # "b" is asked for again.
+    for days, tag in ((9, "a"), (8, "b"), (7, "c"), (6, "b")):
+        server = serve(keep="forever", days_ago=days, more=", grace: 1d, gc: off", size="1MB")
+        server.push_blob("own/app", os.urandom(900_000))
+        assert server.request("GET", manifest_path(tag, "hub/room/app")).status == 200
+        for data in (own[tag], shared):
+            assert server.request("GET", blob_path(data, "hub/room/app")).body == data
+        server.stop()
+    told = cooper(server, "store", "gc", "--dry-run")
+    assert re.search(r"hub/room/app:a: a copy from .* that was asked for last 9d ago; later ones take all of 1.0 MB", told), told
+    assert not re.search("room/app:[bc]", told)
+    cooper(server, "store", "gc")
+    assert "room/app" not in cooper(server, "store", "gc", "--dry-run")
+    proxy.fault("GET|HEAD", "", fp.not_http(), times=-1)
+    server = serve(keep="forever", more=", grace: 1d, gc: off", size="1MB")
+    for tag in "bc":
+        assert server.request("GET", manifest_path(tag, "hub/room/app")).status == 200
+        assert server.request("GET", blob_path(own[tag], "hub/room/app")).body == own[tag]
+    assert server.request("GET", blob_path(shared, "hub/room/app")).body == shared
+    assert server.request("GET", blob_path(own["a"], "hub/room/app")).status == 502
+
+
 def test_kept_for_ever(serve, upstream):
     server = serve(keep="forever", days_ago=900)
     server.request("GET", manifest_path())
