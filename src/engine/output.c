@@ -62,38 +62,53 @@ static struct err *fetch_blob(struct engine *e, const struct descriptor *d, cons
 
 #define INDEX_DEPTH_MAX 4
 
-static struct err *fetch_missing(
-	struct engine *e, const struct digest *manifest, const struct transfer_io *io, int depth)
+struct missing {
+	struct engine *e;
+	const struct transfer_io *io;
+	struct map *seen; /* digests of manifests */
+};
+
+static struct err *fetch_missing(struct missing *f, const struct digest *manifest, int depth);
+
+static struct err *fetch_named(struct missing *f, const struct manifest *m, int depth)
+{
+	if (m->kind == MANIFEST_IMAGE)
+		TRY(fetch_blob(f->e, &m->config, f->io));
+	for (size_t i = 0; i < m->entries.len; i++) {
+		const struct descriptor *d = vec_at(&m->entries, i);
+		/* Caches of BuildKit have layers as entries of an index. */
+		if (m->kind == MANIFEST_INDEX && media_type_is_manifest(d->media_type))
+			TRY(fetch_missing(f, &d->digest, depth + 1));
+		else
+			TRY(remote_without_foreign(fetch_blob(f->e, d, f->io), d, f->io));
+	}
+	return NULL;
+}
+
+static struct err *fetch_missing(struct missing *f, const struct digest *manifest, int depth)
 {
 	AUTO_BUF struct buf bytes = {0};
-	struct manifest m = {0};
+	AUTO(manifest_fini) struct manifest m = {0};
+	char text[DIGEST_TEXT_MAX];
 
-	TRY(store_blob_read(e->store, manifest, MANIFEST_MAX, &bytes));
-	struct err *failure = manifest_parse(buf_str(&bytes), NULL, &m);
-	if (failure) {
-		char text[DIGEST_TEXT_MAX];
-		return err_wrap(failure, "%s", digest_text(manifest, text));
-	}
-	if (m.kind == MANIFEST_IMAGE)
-		failure = fetch_blob(e, &m.config, io);
-	for (size_t i = 0; !failure && i < m.entries.len; i++) {
-		const struct descriptor *d = vec_at(&m.entries, i);
-		/* Caches of BuildKit have layers as entries of an index. */
-		if (m.kind == MANIFEST_IMAGE || !media_type_is_manifest(d->media_type))
-			failure = remote_without_foreign(fetch_blob(e, d, io), d, io);
-		else if (depth < INDEX_DEPTH_MAX)
-			failure = fetch_missing(e, &d->digest, io, depth + 1);
-		else
-			failure = err_new(ERR_INVALID, "indexes are nested deeper than %d", INDEX_DEPTH_MAX);
-	}
-	manifest_fini(&m);
-	return failure;
+	TRY(cancel_check(f->io->cancel));
+	if (map_has(f->seen, str_c(digest_text(manifest, text))))
+		return NULL;
+	map_set_c(f->seen, text, f);
+	if (depth > INDEX_DEPTH_MAX)
+		return err_new(ERR_INVALID, "indexes are nested deeper than %d", INDEX_DEPTH_MAX);
+	TRY(store_blob_read(f->e->store, manifest, MANIFEST_MAX, &bytes));
+	struct err *e = manifest_parse(buf_str(&bytes), NULL, &m);
+	if (e)
+		return err_wrap(e, "%s", text);
+	return fetch_named(f, &m, depth);
 }
 
 struct err *engine_fetch_missing(
 	struct engine *e, const struct digest *manifest, const struct transfer_io *io)
 {
-	return fetch_missing(e, manifest, io, 0);
+	AUTO(map_freep) struct map *seen = map_new(NULL);
+	return fetch_missing(&(struct missing){e, io, seen}, manifest, 0);
 }
 
 static struct err *output_archive(struct engine *e, const struct build_result *r,

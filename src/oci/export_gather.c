@@ -9,6 +9,7 @@
 
 void export_set_fini(struct export_set *set)
 {
+	map_freep(&set->gathered);
 	vec_fini(&set->blobs);
 	for (size_t i = 0; i < set->entries.len; i++)
 		descriptor_fini(vec_at(&set->entries, i));
@@ -59,6 +60,13 @@ static struct err *gather(struct export_set *set, const struct digest *d, int de
 	if (depth > INDEX_DEPTH_MAX)
 		return err_new(ERR_INVALID, "indexes are nested deeper than %d", INDEX_DEPTH_MAX);
 	AUTO(manifest_fini) struct manifest m = {0};
+	char text[DIGEST_TEXT_MAX];
+	TRY(cancel_check(set->cancel));
+	if (!set->gathered)
+		set->gathered = map_new(NULL);
+	if (map_has(set->gathered, str_c(digest_text(d, text))))
+		return NULL;
+	map_set_c(set->gathered, text, set);
 	TRY(add_blob(set, d, false));
 	TRY(read_manifest(set, d, &m));
 	if (m.kind == MANIFEST_IMAGE)

@@ -4,6 +4,7 @@
 
 #include "archive/tar.h"
 #include "base/buf.h"
+#include "base/map.h"
 #include "base/vec.h"
 #include "oci/images.h"
 
@@ -17,7 +18,9 @@ struct export_set {
 	const struct cancel *cancel;
 	const struct vec *attached; /* of struct attached; NULL: none. Of OCI forms */
 	const char *ref_name;       /* what the image is called in index.json; NULL: as name says */
-	struct vec blobs; /* of struct export_blob: everything reachable, each once, sorted by digest */
+	struct map
+		*gathered; /* digests of manifests that are in blobs with all they name; made when needed */
+	struct vec blobs;  /* of struct export_blob: everything reachable, each once, sorted by digest */
 	struct descriptor image;    /* what was asked for */
 	struct vec entries;         /* of struct descriptor, owned: of index.json of a layout */
 	struct buf index;           /* that index.json when nothing else is in it */

@@ -380,7 +380,7 @@ static struct err *image_by_name(
 
 /* In the index or in those it names; seen: indexes that were looked through. */
 static struct err *find_digest(struct oci *o, const struct manifest *index, const struct digest *want,
-	struct map *seen, struct descriptor *out)
+	struct map *seen, int depth, struct descriptor *out)
 {
 	for (size_t i = 0; i < index->entries.len; i++) {
 		const struct descriptor *d = vec_at(&index->entries, i);
@@ -401,8 +401,8 @@ static struct err *find_digest(struct oci *o, const struct manifest *index, cons
 			return err_new(ERR_INVALID, "the layout holds more than %d indexes", INDEXES_MAX);
 		map_set_c(seen, text, seen);
 		TRY(peek(o, d, &m, &there));
-		if (m.kind == MANIFEST_INDEX)
-			TRY(find_digest(o, &m, want, seen, out));
+		if (m.kind == MANIFEST_INDEX && depth < INDEX_DEPTH_MAX)
+			TRY(find_digest(o, &m, want, seen, depth + 1, out));
 	}
 	return NULL;
 }
@@ -412,7 +412,7 @@ static struct err *image_by_digest(struct oci *o, const struct manifest *index, 
 {
 	AUTO(map_freep) struct map *seen = map_new(NULL);
 	char text[DIGEST_TEXT_MAX];
-	TRY(find_digest(o, index, want, seen, out));
+	TRY(find_digest(o, index, want, seen, 0, out));
 	return digest_is_set(&out->digest) ? NULL : no_such(parts, digest_text(want, text));
 }
 

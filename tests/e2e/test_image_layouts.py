@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """OCI image layouts in directories: added to, read by name and by digest, as skopeo does, and never left in pieces."""
 
+import hashlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import tarfile
 import pytest
 
 from conftest import BIN
+from hostile_registry import INDEX
 
 
 def run(*argv):
@@ -190,6 +192,39 @@ def test_the_first_copy_is_killed(bare, images, tmp_path):
         bare("image", "copy", "store:c:1", f"oci:{layout}:c")
         assert tidy(layout) and entries(layout)["c"] == images["c"]
     assert 4 < n < 29, done
+
+
+def test_an_image_within_an_index(bare, images, tmp_path):
+    layout = tmp_path / "layout"
+    for name in "ab":
+        bare("image", "copy", f"store:{name}:1", f"oci:{layout}:{name}")
+    nest(layout, 1, 2)
+    bare("image", "copy", f"oci:{layout}@{images['a']}", "store:got:1")
+    assert json.loads(bare("image", "inspect", "got:1").out)["digest"] == images["a"]
+
+
+def nest(layout, levels, width):
+    """The entries of index.json are those of an index now, that of another one, so many times each."""
+    index = json.loads((layout / "index.json").read_text())
+    for level in range(levels):
+        data = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": index["manifests"]}).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        (layout / "blobs" / "sha256" / digest).write_bytes(data)
+        entry = {"mediaType": INDEX, "digest": "sha256:" + digest, "size": len(data)}
+        index["manifests"] = [{**entry, "annotations": {"n": f"{level}.{n}"}} for n in range(width)]
+    index["manifests"] = index["manifests"][:1]
+    (layout / "index.json").write_text(json.dumps(index))
+
+
+def test_indexes_that_list_one_another_many_times(bare, images, tmp_path):
+    """Each is looked at once: 300 * 300 * 300 looks would take hours."""
+    layout = tmp_path / "layout"
+    bare("image", "copy", "store:a:1", f"oci:{layout}")
+    nest(layout, 4, 300)
+    for place in (f"oci:{tmp_path}/out:x", f"oci-archive:{tmp_path}/out.tar", "store:got:1"):
+        bare("image", "copy", "--all", f"oci:{layout}", place, timeout=60)
+    nest(layout, 4, 2)
+    assert "nested deeper" in bare("image", "copy", "--all", f"oci:{layout}", f"oci:{tmp_path}/deep:x", code=1).err
 
 
 def test_a_damaged_blob_of_a_layout(bare, images, tmp_path):
