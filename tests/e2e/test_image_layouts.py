@@ -13,7 +13,7 @@ import tarfile
 import pytest
 
 from conftest import BIN
-from hostile_registry import INDEX
+from hostile_registry import INDEX, hostile_registry
 
 
 def run(*argv):
@@ -225,6 +225,46 @@ def test_indexes_that_list_one_another_many_times(bare, images, tmp_path):
         bare("image", "copy", "--all", f"oci:{layout}", place, timeout=60)
     nest(layout, 4, 2)
     assert "nested deeper" in bare("image", "copy", "--all", f"oci:{layout}", f"oci:{tmp_path}/deep:x", code=1).err
+
+
+def test_referrers_of_the_image_that_is_meant(bare, tmp_path):
+    layout, out = tmp_path / "layout", tmp_path / "out"
+    with hostile_registry() as reg:
+        about = {}
+        for name in ("a", "b"):
+            image = reg.put_image("x/y", name, [name.encode()])
+            signature = reg.put_image("x/y", layers=[b"signature of " + name.encode()], subject=image)
+            about[image["digest"]] = {**signature, "artifactType": "application/x.sig"}
+
+        def referrers(h):
+            found = about.get(h.path.rpartition("/")[2])
+            body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [found] if found else []}).encode()
+            return "/referrers/" in h.path and h.answer(200, {"Content-Type": INDEX}, body)
+
+        reg.rules.append(referrers)
+        for name in ("a", "b"):
+            bare("image", "copy", "--referrers", f"docker://{reg.host}/x/y:{name}", f"oci:{layout}:{name}")
+    assert len(json.loads((layout / "index.json").read_text())["manifests"]) == 4
+    done = bare("image", "copy", "--referrers", f"oci:{layout}:b", f"oci:{out}:b")
+    assert "copied 1 attached" in done.out
+    listed = {e["digest"] for e in json.loads((out / "index.json").read_text())["manifests"]}
+    assert listed == {entries(layout)["b"], about[entries(layout)["b"]]["digest"]}
+
+
+def test_where_nothing_can_be_exchanged(bare, tmp_path):
+    """File systems without renameat2's flags: what a build writes takes the place of what was there all the same."""
+    context = tmp_path / "context"
+    context.mkdir()
+    digests = []
+    for text in ("one", "two"):
+        (context / "Dockerfile").write_text("FROM scratch\nCOPY file /file\n")
+        (context / "file").write_text(text)
+        run(
+            "env", f"COOPER_HOME={bare.home}", "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2", "-e", "inject=renameat2:error=EINVAL",
+            BIN, "build", context, "-o", f"type=oci,tar=false,dest={tmp_path}/out",
+        )
+        digests += [e["digest"] for e in json.loads((tmp_path / "out" / "index.json").read_text())["manifests"]]
+    assert len(set(digests)) == 2 and sorted(os.listdir(tmp_path)) == ["context", "home", "out"]
 
 
 def test_a_damaged_blob_of_a_layout(bare, images, tmp_path):
