@@ -23,7 +23,7 @@
 #define CONNECTION_MEMORY ((size_t)128 << 10)
 #define HEADERS_MAX ((size_t)64 << 10)
 #define URI_MAX ((size_t)16 << 10)
-/* Of a body nobody wants any more, read so that the connection can carry the answer and go on. */
+/* Of a body that was refused by its headers, read so that the connection can carry the answer and go on. */
 #define SKIP_MAX ((uint64_t)64 << 20)
 #define CONNECTIONS_DEFAULT 512
 /* Connections that are about to be closed, or only to be told that there are too many. */
@@ -117,12 +117,12 @@ static enum MHD_Result begin(struct http_exchange *x, struct MHD_Connection *con
 		return MHD_YES;
 	/*
 	 * Refused with a body to come. An answer sent now ends the connection, which is right when the peer
-	 * waits for it or the body is large; a small body already on its way is read first.
+	 * waits for it or the body is large, or can be; a small body already on its way is read first.
 	 */
 	const char *expect = http_header(x, "Expect");
 	if (expect && strcasecmp(expect, "100-continue") == 0)
 		return send_answer(x);
-	if (x->content_length > (int64_t)SKIP_MAX) {
+	if (x->chunked || x->content_length > (int64_t)SKIP_MAX) {
 		x->cut = true;
 		return send_answer(x);
 	}
@@ -136,10 +136,12 @@ static enum MHD_Result body(struct http_exchange *x, const char *p, size_t *len)
 	size_t n = *len;
 	*len = 0;
 	x->received += n;
-	if (x->answered || !s->handler.body) {
-		x->skipped += n;
-		return x->skipped > SKIP_MAX ? MHD_NO : MHD_YES;
-	}
+	/*
+	 * The library takes no answer between a body's beginning and its end. So all of it is read, or who
+	 * sends a layer that turns out too large would be cut off and not know why.
+	 */
+	if (x->answered || !s->handler.body)
+		return MHD_YES;
 	struct err *e = s->handler.body(s->handler.ctx, x, x->state, p, n);
 	if (e)
 		exchange_fail(x, e);

@@ -364,6 +364,39 @@ static void test_refused_large(void **state)
 	assert_true(in.len && cstr_starts(in.ptr, "HTTP/1.1 401"));
 }
 
+static bool say_chunks(int fd, int count)
+{
+	AUTO_BUF struct buf chunk = {0};
+	AUTO_FREE char *block = mem_zalloc(1 << 20);
+	buf_adds(&chunk, "100000\r\n");
+	buf_add(&chunk, block, 1 << 20);
+	buf_adds(&chunk, "\r\n");
+	for (int i = 0; i < count; i++)
+		if (send(fd, chunk.ptr, chunk.len, MSG_NOSIGNAL) != (ssize_t)chunk.len)
+			return false;
+	return true;
+}
+
+/* One whose length nobody knows: refused by its headers at once, later when all of it has come. */
+static void test_refused_large_chunks(void **state)
+{
+	(void)state;
+	AUTO_FD int fd = dial(), late = dial();
+	AUTO_BUF struct buf in = {0};
+	say(fd, "PUT /deny HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
+	hear(fd, &in, "denied");
+	assert_true(in.len && cstr_starts(in.ptr, "HTTP/1.1 401"));
+	say(late, "PUT /full HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
+	assert_true(say_chunks(late, 80));
+	say(late, "0\r\n\r\n");
+	buf_clear(&in);
+	hear(late, &in, "disk is full");
+	assert_true(in.len && cstr_starts(in.ptr, "HTTP/1.1 507"));
+	buf_clear(&in);
+	say(late, "GET /x?q=next" END);
+	assert_non_null(strstr(hear(late, &in, "q=next"), "q=next"));
+}
+
 /* The peer goes away in the middle of an upload and of a download: the server lives on. */
 static void test_vanishing_peer(void **state)
 {
@@ -668,6 +701,7 @@ int main(void)
 		cmocka_unit_test(test_keep_alive),
 		cmocka_unit_test(test_expect),
 		cmocka_unit_test(test_refused_large),
+		cmocka_unit_test(test_refused_large_chunks),
 		cmocka_unit_test(test_vanishing_peer),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_silent_stream),
