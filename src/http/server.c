@@ -37,7 +37,8 @@ static struct err *check_framing(struct http_exchange *x)
 	const struct mhd_lib *mhd = x->server->mhd;
 	const union MHD_ConnectionInfo *info =
 		mhd->MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	if (info && info->header_size > HEADERS_MAX)
+	/* The target, which counts among them, has a refusal of its own. */
+	if (info && !x->uri_too_long && info->header_size > HEADERS_MAX)
 		return err_new(ERR_INVALID, "the headers are larger than %zu bytes", HEADERS_MAX);
 	const char *coding = http_header(x, "Transfer-Encoding"), *length = http_header(x, "Content-Length");
 	x->content_length = -1;

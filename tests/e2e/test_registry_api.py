@@ -520,7 +520,11 @@ def test_head_is_get_without_its_body(server):
         assert [(n, head.getheader(n)) for n in same] == [(n, got.getheader(n)) for n in same], path
 
 
-@pytest.mark.parametrize("target, status", [("/v2/a%00b/tags/list", 400), ("/v2/a/tags/list?n=%", 400), ("/v2/" + "a" * 17000, 414)])
+@pytest.mark.parametrize(
+    "target, status",
+    [("/v2/a%00b/tags/list", 400), ("/v2/a/tags/list?n=%", 400), ("/v2/" + "a" * 17_000, 414), ("/v2/" + "a" * 100_000, 414)],
+    ids=["NUL", "half an escape", "too long", "longer than headers may be"],
+)
 def test_targets_that_cannot_be_read(server, target, status):
     answer = server.request("GET", target)
     assert answer.status == status and answer.getheader("Docker-Distribution-API-Version") == "registry/2.0"
