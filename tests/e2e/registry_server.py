@@ -180,6 +180,16 @@ def refused_before_the_body(connection, method, path, headers, length=1_000_000)
     return answer
 
 
+def check_not_modified(server, path):
+    """Who has the bytes is told the headers of 200 and no more, by GET and HEAD."""
+    for method in ("GET", "HEAD"):
+        whole = server.request(method, path)
+        same = server.request(method, path, headers={"If-None-Match": whole.getheader("ETag")})
+        assert (whole.status, same.status, same.body) == (200, 304, b""), (method, path)
+        assert whole.getheader("Content-Length") is not None
+        assert [h for h in same.getheaders() if h[0] != "Date"] == [h for h in whole.getheaders() if h[0] != "Date"], (method, path)
+
+
 def with_query(location, **params):
     mark = "&" if "?" in location else "?"
     return location + mark + "&".join(f"{k}={v}" for k, v in params.items())

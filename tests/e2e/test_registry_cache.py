@@ -61,6 +61,21 @@ def test_what_is_fetched_and_when(serve, upstream, proxy):
     cooper(server, "store", "verify")
 
 
+@pytest.mark.parametrize("case", ["kept", "no room", "no room, here for another repository"])
+def test_what_the_client_has_already(serve, upstream, case):
+    """304 has the headers of 200, whether it is here, comes for this very request, or is only looked for."""
+    server = serve(more="" if case == "kept" else ", quotas: {hub: 1MB}")
+    if "here" in case:
+        server.push_blob("own", LAYER)
+    for path, data in ((blob_path(), LAYER), (manifest_path(digest(upstream.manifest)), upstream.manifest)):
+        for method in ("HEAD", "GET"):
+            first = server.request(method, path, headers={"If-None-Match": f'"{digest(data)}"'})
+            told = [first.getheader(h) for h in ("Content-Length", "Cache-Control", "ETag", "Docker-Content-Digest")]
+            assert (first.status, *told) == (304, str(len(data)), "max-age=31536000, immutable", f'"{digest(data)}"', digest(data)), (method, path)
+        rs.check_not_modified(server, path)
+    rs.check_not_modified(server, manifest_path())
+
+
 def test_a_tag_moves_and_goes(serve, upstream, proxy):
     server = serve(tag_ttl="off")
     one, two = upstream.push_image("moving/app", "t", b"one"), upstream.push_image("moving/app", "x", b"two")
