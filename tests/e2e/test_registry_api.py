@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The distribution API as seen on the wire: what the specification and its conformance program ask for."""
 
-import contextlib
 import itertools
 import json
 import os
@@ -528,6 +527,23 @@ def test_targets_that_cannot_be_read(server, target, status):
     assert rs.code(answer) == "UNSUPPORTED"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+def test_a_body_whose_end_is_not_known(server, method):
+    """Is answered at once: nobody could say when it has come."""
+    answer = server.request(method, "/v2/", headers={"Transfer-Encoding": "gzip"})
+    assert answer.status == 400 and answer.getheader("Docker-Distribution-API-Version") == "registry/2.0"
+    assert answer.getheader("Connection") == "close" and (method == "HEAD" or rs.code(answer) == "UNSUPPORTED")
+
+
+def test_what_a_name_may_be(server):
+    for name in ("a.b", "a_b", "a__b", "a-b", "a-----b", "a/b_c/d.e", "0"):
+        assert rs.code(server.request("GET", f"/v2/{name}/tags/list")) == "NAME_UNKNOWN", name
+    for name in ("a..b", "a___b", "a._b", "a.-b", "-a", "a-", "a_", "A", "a//b", "a" * 256):
+        answer = server.request("GET", f"/v2/{name}/tags/list")
+        assert answer.status == 400 and rs.code(answer) == "NAME_INVALID", name
+        assert "joined by one '.', one or two '_' or any number of '-'" in answer.body.decode()
+
+
 def test_digest_algorithm_hint(server):
     """A client may say beforehand what it will name the blob by."""
     data = os.urandom(1000)
@@ -652,13 +668,14 @@ def test_expect_continue_is_refused_before_the_body(server):
         assert answer.status == 507 and "disk of the registry" in answer.body.decode()
 
 
-def test_who_sends_on_reads_the_answer(server):
-    """A refused body that is too large to be read to its end: the connection ends with the answer, not with a reset before it."""
+@pytest.mark.parametrize("framing", ["Content-Length: 1000000000", "Transfer-Encoding: chunked"])
+def test_who_sends_on_reads_the_answer(server, framing):
+    """A refused body that is not read to its end: the connection ends with the answer, not with a reset before it."""
     with socket.create_connection(("127.0.0.1", server.port), 20) as s:
-        s.sendall(b"PUT /v2/Bad/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
-        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
-            for _ in range(20):
-                s.sendall(bytes(1 << 20))
+        s.sendall(f"PUT /v2/Bad/manifests/x HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
+        s.recv(1, socket.MSG_PEEK)
+        for _ in range(8):
+            s.sendall(bytes(1 << 20))
         assert s.recv(100).startswith(b"HTTP/1.1 400")
 
 

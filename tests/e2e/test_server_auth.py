@@ -89,10 +89,6 @@ def test_scoped_tokens(bare):
             challenge = f'Bearer realm="http://{address}/api/v1/registry/token",service="cooper",scope="{scope}",error="insufficient_scope"'
             assert (refused.status, refused.getheader("WWW-Authenticate")) == (401, challenge)
             assert refused.getheader("Docker-Distribution-API-Version") == "registry/2.0"
-        # Who may not is told before the body.
-        for method, path in (("POST", "/v2/lab/b/blobs/uploads/?digest=sha256:" + "0" * 64), ("PATCH", "/v2/lab/b/blobs/uploads/x"), ("PUT", "/v2/lab/b/manifests/x")):
-            refused = refused_before_the_body(http.client.HTTPConnection(address), method, path, bearer(reading))
-            assert refused.status == 401 and json.loads(refused.body)["errors"][0]["code"] == "UNAUTHORIZED"
         # it is no token for the API, and gives no other
         api = Api(address, scoped(address, admin, "repository:lab/a:*"))
         assert api("GET", "/tokens", expect=403) and api("GET", "", expect=200).json["caller"]["scopes"] == []
@@ -105,6 +101,23 @@ def test_scoped_tokens(bare):
         assert ask(address, "GET", "/v2/lab/a/manifests/v1", bearer(reading)).status == 401
         for wrong in (granted[:-2] + "A=", granted + "x", granted.replace(".", ""), "cooper-bearer_", "cooper-bearer_.", "cooper-bearer_!.!"):
             assert ask(address, "GET", "/v2/", bearer(wrong)).status == 401, wrong
+
+
+def test_who_may_not_is_told_before_the_body(bare):
+    push, pull = make_token(bare, "lab", "--scope", "push", "--repository", "lab/*"), make_token(bare, "dev", "--scope", "pull")
+    with bare.serving() as address:
+        unasked = bearer(scoped(address, push, "repository:lab/a:pull"))
+        for credentials, repository, status, code in (
+            ({}, "lab/a", 401, "UNAUTHORIZED"),
+            (basic("wrong"), "lab/a", 401, "UNAUTHORIZED"),
+            (unasked, "lab/a", 401, "UNAUTHORIZED"),
+            (basic(pull), "lab/a", 403, "DENIED"),
+            (basic(push), "other/a", 403, "DENIED"),
+        ):
+            for method, path in (("POST", "blobs/uploads/?digest=sha256:" + "0" * 64), ("PATCH", "blobs/uploads/x"), ("PUT", "blobs/uploads/x"), ("PUT", "manifests/x")):
+                refused = refused_before_the_body(http.client.HTTPConnection(address), method, f"/v2/{repository}/{path}", credentials)
+                assert (refused.status, json.loads(refused.body)["errors"][0]["code"]) == (status, code), (method, path, credentials)
+                assert refused.getheader("Docker-Distribution-API-Version") == "registry/2.0"
 
 
 def test_a_refresh_token_by_get(bare):

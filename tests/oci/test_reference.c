@@ -63,6 +63,19 @@ static void references_rejected(void **state)
 	each_line("reject/references.txt", check_rejected);
 }
 
+static void how_names_are_joined(void **state)
+{
+	(void)state;
+	struct reference r;
+	struct err *e = reference_parse("a___b", true, &r);
+	assert_non_null(e);
+	assert_string_equal(err_hint_text(e),
+		"its parts hold a-z and 0-9, joined by one '.', one or two '_', or any number of '-'");
+	err_free(e);
+	assert_ok(reference_parse("a.b/c_d/e__f/g---h", true, &r));
+	reference_fini(&r);
+}
+
 static void no_default_tag(void **state)
 {
 	(void)state;
@@ -173,6 +186,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(references),
 		cmocka_unit_test(references_rejected),
+		cmocka_unit_test(how_names_are_joined),
 		cmocka_unit_test(no_default_tag),
 		cmocka_unit_test(lengths),
 		cmocka_unit_test(tags_of_digests),
