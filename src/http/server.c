@@ -118,12 +118,12 @@ static enum MHD_Result begin(struct http_exchange *x, struct MHD_Connection *con
 		return MHD_YES;
 	/*
 	 * Refused with a body to come. An answer sent now ends the connection, which is right when the peer
-	 * waits for it or the body is large, or can be; a small body already on its way is read first.
+	 * waits for it (or did, and sends now: RFC 9110, 10.1.1), or the body is large, or can be; a small
+	 * body already on its way is read first.
 	 */
 	const char *expect = http_header(x, "Expect");
-	if (expect && strcasecmp(expect, "100-continue") == 0)
-		return send_answer(x);
-	if (x->chunked || x->content_length > (int64_t)SKIP_MAX) {
+	bool expected = expect && strcasecmp(expect, "100-continue") == 0;
+	if (expected || x->chunked || x->content_length > (int64_t)SKIP_MAX) {
 		x->cut = true;
 		return send_answer(x);
 	}

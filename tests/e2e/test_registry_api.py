@@ -668,7 +668,7 @@ def test_expect_continue_is_refused_before_the_body(server):
         assert answer.status == 507 and "disk of the registry" in answer.body.decode()
 
 
-@pytest.mark.parametrize("framing", ["Content-Length: 1000000000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("framing", ["Content-Length: 1000000000", "Transfer-Encoding: chunked", "Content-Length: 8388608\r\nExpect: 100-continue"])
 def test_who_sends_on_reads_the_answer(server, framing):
     """A refused body that is not read to its end: the connection ends with the answer, not with a reset before it."""
     with socket.create_connection(("127.0.0.1", server.port), 20) as s:
