@@ -294,7 +294,7 @@ static void test_limits(void **state)
 	AUTO_FREE char *error_url = mem_printf("%s/endless-error", base);
 	AUTO_FREE char *missing_url = mem_printf("%s/missing", base);
 	AUTO_FREE char *stall_url = mem_printf("%s/stall?token=secret", base);
-	AUTO(http_response_fini) struct http_response a = {0}, b = {0}, c = {0}, d = {0}, e = {0};
+	AUTO(http_response_fini) struct http_response a = {0}, b = {0}, c = {0}, d = {0}, e = {0}, f = {0};
 	refused(get(endless_url, (struct http_request){.max_body = 1000}, &a), ERR_INVALID,
 		"larger than 1000 bytes");
 	uint64_t got = 0;
@@ -303,6 +303,8 @@ static void test_limits(void **state)
 	ok(get(error_url, (struct http_request){.max_body = 1000}, &c));
 	assert_int_equal(c.status, 500);
 	assert_int_equal(c.body.len, 1000);
+	ok(get(error_url, (struct http_request){0}, &f));
+	assert_int_equal(f.body.len, 1 << 20);
 	got = 0;
 	ok(get(missing_url, (struct http_request){.write_body = sink, .write_ctx = &got}, &d));
 	assert_int_equal(got, 0);
