@@ -3,15 +3,18 @@
 
 import base64
 import json
+import os
 import re
+import shutil
 import socket
+import subprocess
 import threading
 import urllib.parse
 
 import pytest
 
 import registry_server as rs
-from conftest import Cooper
+from conftest import BIN, Cooper
 from hostile_registry import CONFIG, INDEX, LAYER, MANIFEST, descriptor, hostile_registry, sha256
 from tls_front import Authority, tls_front
 
@@ -80,6 +83,19 @@ def test_foreign_layers_get_no_credentials(bare, reg, server, tmp_path, size):
         assert [path for _, path, _ in other.seen] == ["/gone", "/layer"]
         assert not [h for _, _, h in other.seen if "Authorization" in h]
     assert all(h.get("Authorization") == BASIC for _, path, h in reg.asked("GET", "/v2/a/b/")[1:])
+
+
+def test_foreign_layers_get_no_trust_of_the_repository(bare, reg, tmp_path):
+    """What a setting says of a part of a host is not said of the rest of it."""
+    reg.rules.append(lambda h: h.path == "/layer" and h.answer(200, {}, b"layer"))
+    authority = Authority(tmp_path / "ca")
+    with tls_front(tmp_path / "front", reg.host, authority.issue("server")) as front:
+        put_foreign(reg, b"layer", [f"https://{front.host}/layer"])
+        config = tmp_path / "config.yaml"
+        for part, code in (("/a", 1), ("", 0)):
+            config.write_text(json.dumps({"registries": {front.host + part: {"ca": str(authority.ca)}}}))
+            done = bare("image", "copy", f"docker://{front.host}/a/b:1", "store:got:1", "--config", config, code=code)
+            assert code == 0 or re.search(f"https://{front.host}/layer.*certificate", done.err), done.err
 
 
 def test_foreign_layers_that_nobody_has(bare, reg, server, tmp_path):
@@ -208,7 +224,7 @@ def push_registry(reg, locate, finish=lambda h: None):
             taken[digest] = h.body
             return h.answer(201, {"Location": f"/v2/a/b/blobs/{digest}"})
         if h.command == "PUT":
-            reg.put_manifest("a/b", h.body, path.rpartition("/")[2])
+            reg.put_manifest("a/b", h.body, path.rpartition("/")[2], h.headers["Content-Type"])
             return h.answer(201)
         return False
 
@@ -242,6 +258,24 @@ def test_a_location_with_the_scheme_behind_the_proxy(bare, reg, image, tmp_path)
     assert sha256(b"layer") in taken
 
 
+def test_a_location_elsewhere_keeps_its_scheme(bare, reg, image, tmp_path):
+    """Only what is at the registry's own address is meant to be reached as the registry is."""
+    authority = Authority(tmp_path / "ca")
+    with tls_front(tmp_path / "front", reg.host, authority.issue("server"), more="proxy_redirect off;") as front:
+        where = []
+        taken = push_registry(reg, lambda path: f"http://{where[-1]}{path}")
+        config = tmp_path / "config.yaml"
+        config.write_text(json.dumps({"registries": {front.host: {"ca": str(authority.ca)}}}))
+        where.append(f"localhost:{front.port}")
+        done = bare("image", "copy", image, f"docker://{front.host}/a/b:1", "--config", config, code=1)
+        assert f"PUT http://{where[-1]}/v2/a/b/blobs/uploads/" in done.err
+        where.append(reg.host)
+        bare("image", "copy", image, f"docker://{front.host}/a/b:1", "--config", config)
+        # Those in the clear to the port of TLS are refused.
+        assert {r["status"] for r in front.requests() if r["method"] == "PUT" and "/uploads/" in r["path"]} == {"400"}
+    assert sha256(b"layer") in taken
+
+
 def test_request_timeout_is_tried_again(bare, reg, image):
     once = []
     taken = push_registry(reg, lambda path: path, lambda h: not once and (once.append(1) or h.answer(408)))
@@ -261,6 +295,31 @@ def test_the_tag_for_referrers_is_the_subject_itself(bare, reg, tmp_path):
     assert len(json.loads((tmp_path / "out" / "index.json").read_text())["manifests"]) == 1
 
 
+def test_the_subject_is_no_list_of_its_referrers(bare, reg):
+    """Where such a registry gets a list, what it gave before is not taken for entries of it."""
+    with hostile_registry() as source:
+        image = source.put_image("a/b", layers=[b"layer"])
+        entries = [{**image, "platform": {"os": "linux", "architecture": "amd64"}}]
+        index = source.put_manifest("a/b", {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}, "1", INDEX)
+        about = source.put_image("a/b", layers=[b"signature"], subject=index)
+
+        def lists(h):
+            found = [about] if h.path.endswith("/referrers/" + index["digest"]) else []
+            return "/referrers/" in h.path and h.answer(200, {"Content-Type": INDEX}, json.dumps({"schemaVersion": 2, "manifests": found}).encode())
+
+        source.rules.append(lists)
+        push_registry(reg, lambda path: path)
+        tag, whole = (f"a/b/{name}" for name in (index["digest"].replace(":", "-"), index["digest"]))
+
+        def takes_it_for_the_digest(h):
+            asked = h.command == "GET" and h.path == "/v2/a/b/manifests/" + index["digest"].replace(":", "-")
+            return asked and tag not in reg.manifests and h.answer(200, {"Content-Type": INDEX}, reg.manifests[whole][0])
+
+        reg.rules.insert(0, takes_it_for_the_digest)
+        bare("image", "copy", "--all", "--referrers", f"docker://{source.host}/a/b:1", f"docker://{reg.host}/a/b:1")
+    assert [entry["digest"] for entry in json.loads(reg.manifests[tag][0])["manifests"]] == [about["digest"]]
+
+
 def test_a_referrer_that_is_listed_and_gone(bare, reg, tmp_path):
     image = reg.put_image("a/b", "1")
     about = reg.put_image("a/b", layers=[b"signature"], subject=image)
@@ -275,19 +334,19 @@ def test_blobs_come_side_by_side(bare, reg):
     """The first is given when another is asked for."""
     layers = [bytes([n]) * 100 for n in range(4)]
     reg.put_image("a/b", "1", layers)
-    asked, second = [], threading.Event()
+    asked, second, held = set(), threading.Event(), []
 
     def rule(h):
         if h.command == "GET" and any(sha256(layer) in h.path for layer in layers):
-            asked.append(h.path)
+            asked.add(h.path)
             if len(asked) > 1:
                 second.set()
-            assert second.wait(30)
+            held.append(second.wait(20))
         return False
 
     reg.rules.append(rule)
     pull(bare, reg)
-    assert second.is_set()
+    assert held == [True] * len(layers)
 
 
 def test_an_endless_refusal(bare, reg):
@@ -329,6 +388,31 @@ def test_a_certificate_without_its_key(bare, reg, tmp_path):
     folder.mkdir(parents=True)
     (folder / "client.cert").write_text("x")
     pull(bare, reg, f"{folder}/client.cert has no key beside it", env={"XDG_CONFIG_HOME": str(tmp_path / "xdg")})
+
+
+@pytest.mark.parametrize("roots", [["containers"], ["docker"], ["containers", "docker"]])
+def test_certificates_of_the_machine(reg, tmp_path, roots):
+    """In /etc/containers/certs.d, and where that has nothing of the host in /etc/docker/certs.d."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root for an /etc of its own")
+    reg.put_image("a/b", "1")
+    authority, etc = Authority(tmp_path / "ca"), tmp_path / "etc"
+    subprocess.run(["cp", "-a", "/etc/.", etc], check=True)
+    with tls_front(tmp_path / "front", reg.host, authority.issue("server"), client_ca=authority.ca) as front:
+        cert, key = authority.issue("client")
+        for root in ("containers", "docker"):
+            shutil.rmtree(etc / root / "certs.d", ignore_errors=True)
+        for root in roots:
+            folder = etc / root / "certs.d" / front.host
+            folder.mkdir(parents=True)
+            (folder / "ca.crt").write_bytes((authority.ca if root == roots[0] else cert).read_bytes())
+            shutil.copy(cert, folder / "client.cert")
+            shutil.copy(key, folder / "client.key")
+        script = f'mount --make-rprivate / && mount --bind {etc} /etc && exec "$0" "$@"'
+        command = ["unshare", "-m", "sh", "-c", script, BIN, "image", "copy", f"docker://{front.host}/a/b:1", "store:got:1"]
+        env = {**os.environ, "COOPER_HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": str(tmp_path / "none")}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_docker_hub_is_reached_by_its_own_name(tmp_path):
