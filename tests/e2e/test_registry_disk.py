@@ -12,7 +12,8 @@ import pytest
 import registry_server as rs
 from registry_server import OCI_CONFIG, OCI_LAYER, digest, with_query
 
-CALLS = "fsync,fdatasync,read,pread64,readv,preadv,mmap,sendfile,sendto,sendmsg,write,writev"
+CALLS = "fsync,fdatasync,read,pread64,readv,preadv,mmap,copy_file_range,sendfile,sendto,sendmsg,write,writev,pwrite64,linkat,renameat,mkdirat"
+READS = "p?read.*|mmap|copy_file_range"
 SIZE = 3 << 20
 
 
@@ -35,12 +36,18 @@ class Trace:
                 continue
             if resumed := re.match(r"<\.\.\. \w+ resumed>", rest):
                 rest = begun.pop(thread) + rest[resumed.end() :]
-            if call := re.match(r"(\w+)\((?:\d+<(.*?)>)?(.*)", rest):
-                self.calls.append(call.groups(default=""))
+            self.add(rest)
+        # The answer may be here before strace saw the end of the call that sent it.
+        for rest in begun.values():
+            self.add(rest)
 
-    def find(self, name, on="", rest=""):
+    def add(self, text):
+        if call := re.match(r"(\w+)\((?:\d+<(.*?)>)?(.*)", text):
+            self.calls.append(call.groups(default=""))
+
+    def find(self, name, on="", rest="", before=None):
         """Places of such calls, by regular expressions."""
-        return [i for i, (n, o, r) in enumerate(self.calls) if re.fullmatch(name, n) and re.search(on, o) and re.search(rest, r)]
+        return [i for i, (n, o, r) in enumerate(self.calls[:before]) if re.fullmatch(name, n) and re.search(on, o) and re.search(rest, r)]
 
 
 @pytest.fixture
@@ -48,7 +55,7 @@ def traced(server, tmp_path):
     @contextlib.contextmanager
     def run():
         out = tmp_path / "trace"
-        strace = subprocess.Popen(["strace", "-f", "-y", "-s", "32", "-e", f"trace={CALLS}", "-o", out, "-p", str(server.process.pid)], stderr=subprocess.PIPE, text=True)
+        strace = subprocess.Popen(["strace", "-f", "-y", "-s", "96", "-e", f"trace={CALLS}", "-o", out, "-p", str(server.process.pid)], stderr=subprocess.PIPE, text=True)
         said = strace.stderr.readline()
         if "Operation not permitted" in said:
             strace.wait(20)
@@ -70,20 +77,55 @@ def within(server, folders):
 
 
 def assert_durable(server, trace, name):
-    """Bytes, their name and the record of it are on the disk before the answer is."""
+    """Bytes, their name, its folder and the record of it are on the disk before the answer is: each synced after it was written."""
     (answer,) = trace.find("sendto|sendmsg", "socket", "HTTP/1.1 201")
     hex_ = name.split(":")[1]
-    folder = f"/blobs/sha256/{hex_[:2]}$"
-    order = [trace.find("fsync|fdatasync", within(server, "tmp|partial")), trace.find("fsync", folder), trace.find("fsync|fdatasync", "/cooper.db-wal$")]
-    assert all(order), (order, trace.calls)
-    assert order[0][0] < order[1][-1] < order[2][-1] < answer
+    folder = f"blobs/sha256/{hex_[:2]}"
+    new, wal = within(server, "tmp|partial"), "/cooper.db-wal$"
+
+    def place(which, *what):
+        return (trace.find(*what, before=answer) or [answer])[which]  # never: not before the answer
+
+    synced, named = place(0, "fsync|fdatasync", new), place(-1, "linkat|renameat", "", f'"{folder}/{hex_}".* = 0$')
+    steps = [
+        (place(-1, "p?write.*", new), synced),
+        (synced, named),
+        (named, place(-1, "fsync", f"/{folder}$")),
+        (place(-1, "p?write.*", wal), place(-1, "fsync|fdatasync", wal)),
+        *((made, place(-1, "fsync", "/blobs/sha256$")) for made in trace.find("mkdirat", "", f'"{folder}"')),
+    ]
+    assert all(first < then < answer for first, then in steps), (steps, answer, trace.calls)
 
 
-def test_a_small_blob_is_on_disk(server, traced):
-    name = digest(b"small")
+@pytest.mark.parametrize("data", [b"small", b"large" * (SIZE // 5)], ids=["small", "large"])
+def test_a_blob_in_one_request_is_on_disk(server, traced, data):
+    name = digest(data)
     with traced() as trace:
-        assert server.request("POST", f"/v2/r/blobs/uploads/?digest={name}", b"small").status == 201
+        assert server.request("POST", f"/v2/r/blobs/uploads/?digest={name}", data).status == 201
     assert_durable(server, trace, name)
+    assert trace.find(READS, within(server, "tmp|partial|blobs")) == []
+
+
+@pytest.mark.parametrize("data", [b"small", b"large" * (SIZE // 5)], ids=["small", "large"])
+def test_a_blob_of_an_upload_is_on_disk(server, traced, data):
+    name, location = digest(data), server.start_upload("r")
+    with traced() as trace:
+        assert server.request("PUT", with_query(location, digest=name), data).status == 201
+    assert_durable(server, trace, name)
+
+
+def test_a_blob_that_was_here_before_is_on_disk(server, traced):
+    """A file without a record, as a crash leaves it: nothing says that its bytes were ever synced."""
+    data = os.urandom(1000)
+    name = digest(data)
+    left = os.path.join(server.home, "blobs", "sha256", name[7:9], name[7:])
+    os.makedirs(os.path.dirname(left), exist_ok=True)
+    with open(left, "wb") as f:
+        f.write(b"\0" * len(data))
+    with traced() as trace:
+        assert server.request("POST", f"/v2/r/blobs/uploads/?digest={name}", data).status == 201
+    assert_durable(server, trace, name)
+    assert server.request("GET", f"/v2/r/blobs/{name}").body == data
 
 
 def test_a_blob_in_pieces_is_on_disk_and_read_once(server, traced):
@@ -95,7 +137,7 @@ def test_a_blob_in_pieces_is_on_disk_and_read_once(server, traced):
             assert server.request("PATCH", location, half).status == 202
         assert server.request("PUT", with_query(location, digest=digest(data))).status == 201
     assert_durable(server, trace, digest(data))
-    assert trace.find("p?read.*|mmap", within(server, "tmp|partial|blobs")) == []
+    assert trace.find(READS, within(server, "tmp|partial|blobs")) == []
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
@@ -105,7 +147,7 @@ def test_a_blob_in_one_request_is_read_once(server, traced, algorithm):
     with traced() as trace:
         assert server.request("PUT", with_query(location, digest=digest(data, algorithm)), data).status == 201
     assert trace.find("sendto|sendmsg", "socket", "HTTP/1.1 201")
-    assert trace.find("p?read.*|mmap", within(server, "tmp|partial|blobs")) == []
+    assert trace.find(READS, within(server, "tmp|partial|blobs")) == []
 
 
 def test_a_manifest_is_on_disk(server, traced):
@@ -136,7 +178,7 @@ def test_a_large_blob_is_sent_by_the_kernel(server, traced):
     name = server.push_blob("r", data)
     with traced() as trace:
         assert server.request("GET", f"/v2/r/blobs/{name}").body == data
-    assert trace.find("sendfile", "socket", "/blobs/sha256/") and trace.find("p?read.*|mmap", within(server, "blobs")) == []
+    assert trace.find("sendfile", "socket", "/blobs/sha256/") and trace.find(READS, within(server, "blobs")) == []
 
 
 def test_what_is_asked_for_often_is_in_memory(server, traced):

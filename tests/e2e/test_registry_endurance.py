@@ -83,6 +83,8 @@ def test_no_push_is_lost_to_collections(tmp_path, capsys):
     with capsys.disabled():
         print(f"\n{len(rounds)} rounds beside {said}: {images} images left, all whole; last round: {' '.join(last.split()[-6:])} ({time.monotonic() - started:.0f} s, seed {seed})")
     assert said["accepted"] >= PUSHES and len(rounds) >= ROUNDS
+    # Each of them was slower than its grace (registry_load.py): a machine may be so now and then.
+    assert said["refused"] <= said["accepted"] // 10
 
 
 def test_kills(tmp_path, capsys):
