@@ -25,6 +25,8 @@
 #define URI_MAX ((size_t)16 << 10)
 /* Of a body that was refused by its headers, read so that the connection can carry the answer and go on. */
 #define SKIP_MAX ((uint64_t)64 << 20)
+/* The same of one that was refused while it came, beyond which it has no end worth waiting for. */
+#define SKIP_REST_MAX ((uint64_t)512 << 20)
 #define CONNECTIONS_DEFAULT 512
 /* Connections that are about to be closed, or only to be told that there are too many. */
 #define RESERVE 64u
@@ -138,11 +140,13 @@ static enum MHD_Result body(struct http_exchange *x, const char *p, size_t *len)
 	*len = 0;
 	x->received += n;
 	/*
-	 * The library takes no answer between a body's beginning and its end. So all of it is read, or who
+	 * The library takes no answer between a body's beginning and its end. So the rest is read, or who
 	 * sends a layer that turns out too large would be cut off and not know why.
 	 */
-	if (x->answered || !s->handler.body)
-		return MHD_YES;
+	if (x->answered || !s->handler.body) {
+		x->skipped += n;
+		return x->skipped > SKIP_REST_MAX ? MHD_NO : MHD_YES;
+	}
 	struct err *e = s->handler.body(s->handler.ctx, x, x->state, p, n);
 	if (e)
 		exchange_fail(x, e);

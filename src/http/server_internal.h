@@ -74,6 +74,7 @@ struct http_exchange {
 	bool failed;  /* no answer can be made: the connection is dropped */
 	uint64_t received, length, streamed; /* bytes of bodies; length: of the answer, if it is known */
 	int64_t started;
+	uint64_t skipped; /* bytes of body after the answer was known */
 };
 
 /* The path and, by need, the query. Sets bad_uri. */
