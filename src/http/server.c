@@ -97,8 +97,11 @@ static enum MHD_Result begin(struct http_exchange *x, struct MHD_Connection *con
 	pthread_mutex_unlock(&s->lock);
 	x->entered = true;
 
-	struct err *framing = check_framing(x);
-	struct err *e = framing ? framing : x->bad_uri ? err_new(ERR_INVALID, "%s", x->bad_uri) : NULL;
+	struct err *e = check_framing(x);
+	/* Where the body ends cannot be known. */
+	bool endless = e != NULL;
+	if (!e && x->bad_uri)
+		e = err_new(ERR_INVALID, "%s", x->bad_uri);
 	if (!e && verdict == CONNECTION_TOO_MANY) {
 		answer_too_many(x);
 	} else if (!e) {
@@ -109,10 +112,9 @@ static enum MHD_Result begin(struct http_exchange *x, struct MHD_Connection *con
 		exchange_fail(x, e);
 	if (x->failed)
 		return MHD_NO;
-	if (x->uri_too_long && !framing)
+	if (x->uri_too_long && !endless)
 		x->status = 414;
-	/* Where the body ends cannot be known. */
-	if (framing) {
+	if (endless) {
 		x->cut = true;
 		return send_answer(x);
 	}
